@@ -1,0 +1,54 @@
+"""The base every block of a spec stands on: strict, documented, torch-free."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+
+__all__ = ["Block", "Group", "Probability", "Unit"]
+
+
+class Block(BaseModel):
+    """One swappable part of an experiment.
+
+    Unknown keys are refused, field docstrings become the help text of the form, and
+    blocks are frozen because a spec never changes after a run was created from it.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+
+class _SchemaNote:
+    """Writes one key into the JSON schema of the field it annotates."""
+
+    key: str
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(core_schema), self.key: self.value}
+
+
+class Unit(_SchemaNote):
+    """The unit a number is given in, shown behind its field: ``Unit("tokens")``."""
+
+    key = "x-unit"
+
+
+class Group(_SchemaNote):
+    """The heading a field stands under in the form: ``Group("Rewards")``."""
+
+    key = "x-group"
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]

@@ -1,0 +1,185 @@
+"""Events: what a run says while it runs, one JSON line each.
+
+A line is ``{"seq": 7, "kind": "metric", "step": 3, "t": 1769000000.25, "data": {...}}``. ``seq`` counts from 1 without gaps
+and goes on where the checkpoint stood after a resume, so a line with a known ``seq`` replaces what was there.
+``t`` is Unix time in seconds. ``data`` is one of the classes below, by ``kind``.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EventKind(StrEnum):
+    STATE = "state"
+    METRIC = "metric"
+    SAMPLE = "sample"
+    EVALUATION = "evaluation"
+    CHECKPOINT = "checkpoint"
+    LOG = "log"
+
+
+class RunPhase(StrEnum):
+    """Where a run's process is. The last event of a process is always a state event with one of the ending phases."""
+
+    PREPARING = "preparing"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    FAILED = "failed"
+
+
+ENDING_PHASES = frozenset({RunPhase.SUCCEEDED, RunPhase.STOPPED, RunPhase.PAUSED, RunPhase.FAILED})
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class StateData(_Data):
+    """Example: ``{"phase": "preparing", "text": "Teaching the starter model", "fraction": 0.4}``."""
+
+    phase: RunPhase
+    text: str
+    fraction: float | None = None
+    """Share of the phase that is done, 0 to 1; None where it is unknown."""
+    failure: str | None = None
+    """Kind of failure: spec, model, data, out_of_memory, diverged, crash."""
+    traceback: str | None = None
+
+
+class MetricData(_Data):
+    """Example: ``{"values": {"reward/solver": 0.61}}``. Names are ``area/name_unit``; areas ``time`` and ``tokens`` are wall-clock facts."""
+
+    values: dict[str, float]
+
+
+class Turn(_Data):
+    """One completion inside an episode; turns form a tree through ``parent`` (answers below their question, verdicts below their answer)."""
+
+    role: str
+    text: str
+    parsed: str | None = None
+    """What was read out of the text: the question, the answer, the score."""
+    parent: int | None = None
+    rewards: dict[str, float] = Field(default_factory=dict)
+    """Reward terms before weighting."""
+    reward: float | None = None
+    """The weighted sum that is learnt from."""
+    advantage: float | None = None
+    trained: bool = False
+    num_tokens: int = 0
+    correct: bool | None = None
+    """Truth where a verifier knows it: is the answer right, is the verdict in line with the truth, is the question well-posed."""
+    note: str | None = None
+
+
+class SampleData(_Data):
+    """One episode worth reading. Example title: the question that was asked."""
+
+    episode: str
+    """Unique inside the run: ``step-index``."""
+    title: str
+    turns: list[Turn]
+    facts: dict[str, str | float | bool | None] = Field(default_factory=dict)
+    """Further findings by name: truth, difficulty, quality, kept, reject_reason, reference."""
+
+
+class EvaluationItem(_Data):
+    question: str
+    expected: str
+    answer: str | None
+    correct: bool
+
+
+class EvaluationData(_Data):
+    """Example: ``{"suite": "held_out", "num_items": 256, "scores": {"accuracy_sampled": 0.41, "accuracy_greedy": 0.83}}``.
+
+    The same scores appear as metrics ``eval/<name>``.
+    """
+
+    suite: str
+    num_items: int
+    scores: dict[str, float]
+    items: list[EvaluationItem] = Field(default_factory=list)
+    """A few items for reading, the same ones every time."""
+
+
+class CheckpointData(_Data):
+    """Example: ``{"path": "checkpoints/step-000050", "num_bytes": 1843200, "digest": "ab12..."}``; path is relative to the run's folder."""
+
+    path: str
+    num_bytes: int
+    digest: str
+
+
+class LogData(_Data):
+    level: Literal["debug", "info", "warning", "error"]
+    text: str
+
+
+class _Event(_Data):
+    seq: Annotated[int, Field(ge=1)]
+    step: Annotated[int, Field(ge=0)]
+    t: float
+
+
+class StateEvent(_Event):
+    kind: Literal[EventKind.STATE] = EventKind.STATE
+    data: StateData
+
+
+class MetricEvent(_Event):
+    kind: Literal[EventKind.METRIC] = EventKind.METRIC
+    data: MetricData
+
+
+class SampleEvent(_Event):
+    kind: Literal[EventKind.SAMPLE] = EventKind.SAMPLE
+    data: SampleData
+
+
+class EvaluationEvent(_Event):
+    kind: Literal[EventKind.EVALUATION] = EventKind.EVALUATION
+    data: EvaluationData
+
+
+class CheckpointEvent(_Event):
+    kind: Literal[EventKind.CHECKPOINT] = EventKind.CHECKPOINT
+    data: CheckpointData
+
+
+class LogEvent(_Event):
+    kind: Literal[EventKind.LOG] = EventKind.LOG
+    data: LogData
+
+
+Event = Annotated[
+    StateEvent | MetricEvent | SampleEvent | EvaluationEvent | CheckpointEvent | LogEvent, Field(discriminator="kind")
+]
+
+WALL_CLOCK_AREAS = ("time/", "tokens/")
+"""Metrics under these areas measure the machine and differ from run to run even with one seed."""
+
+
+class Command(_Data):
+    """One line of ``control.jsonl``, written by whoever supervises the run and acted on between steps.
+
+    Example: ``{"id": 3, "command": "pause", "reason": "asked by ada"}``.
+    """
+
+    id: int
+    command: Literal["pause", "stop", "checkpoint"]
+    reason: str = ""
+
+
+def deterministic(event: dict[str, Any]) -> dict[str, Any] | None:
+    """The part of an event that a seed fixes, or None for events about the process (state, log)."""
+    if event["kind"] in {EventKind.STATE, EventKind.LOG}:
+        return None
+    data = event["data"]
+    if event["kind"] == EventKind.METRIC:
+        data = {"values": {k: v for k, v in data["values"].items() if not k.startswith(WALL_CLOCK_AREAS)}}
+    return {"kind": event["kind"], "step": event["step"], "data": data}

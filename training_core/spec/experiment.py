@@ -1,0 +1,53 @@
+"""ExperimentSpec: everything needed to start a run, and to start it again."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+
+from training_core.methods.registry import MethodSpec, find_method
+from training_core.spec.base import Block, Unit
+from training_core.spec.model import ModelSpec
+from training_core.spec.run import CheckpointSpec, EngineSpec, EvaluationSpec, ResourceSpec
+from training_core.spec.tasks import ArithmeticTask, TaskSpec
+
+
+class ExperimentSpec(Block):
+    """One experiment: a method, a model, a task and how to carry them out.
+
+    Example: ``ExperimentSpec(name="First run", method={"name": "mae"})``.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=120)] = "Untitled experiment"
+    """What the experiment is called on the pages."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Same spec, same seed, same machine kind: same events and same weights."""
+    steps: Annotated[int, Field(ge=1, le=10_000_000), Unit("steps")] = 300
+    """Self-play steps: roll out, score, update."""
+    method: SerializeAsAny[MethodSpec]
+    """The self-play method and its knobs."""
+    model: ModelSpec = ModelSpec()
+    """The base model."""
+    task: TaskSpec = ArithmeticTask()
+    """The task domain."""
+    engine: EngineSpec = EngineSpec()
+    """How completions are generated."""
+    evaluation: EvaluationSpec = EvaluationSpec()
+    """Held-out measurement."""
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    """What is kept."""
+    resources: ResourceSpec = ResourceSpec()
+    """What the run asks of a worker."""
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _method_by_name(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, MethodSpec):
+            return value
+        if not isinstance(value, dict) or "name" not in value:
+            raise ValueError("a method is a mapping with its name and knobs, for example {name: mae}")
+        return find_method(str(value["name"])).Spec.model_validate(value)
+
+    @model_validator(mode="after")
+    def _method_agrees(self) -> "ExperimentSpec":
+        find_method(self.method.name).check(self)
+        return self

@@ -1,0 +1,79 @@
+"""Blocks of the learning half: advantages, losses, optimiser. Their tensor code lives in ``training_core.learn``."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from training_core.spec.base import Block, Probability, Unit
+
+
+class ReinforcePlusPlus(Block):
+    """One baseline and one scale per role, taken over all completion tokens of the role (task-relative REINFORCE++)."""
+
+    kind: Literal["reinforce_plus_plus"] = "reinforce_plus_plus"
+
+
+class GroupRelative(Block):
+    """Compare each answer with its siblings: answers to one question share a baseline (GRPO)."""
+
+    kind: Literal["group_relative"] = "group_relative"
+    scale: Literal["std", "none"] = "std"
+    """std divides by the spread of the group; none keeps the size of the reward difference."""
+
+
+AdvantageSpec = Annotated[ReinforcePlusPlus | GroupRelative, Field(discriminator="kind")]
+
+
+class ClippedPolicyLoss(Block):
+    """PPO's clipped surrogate with asymmetric range, dual clip, entropy bonus and optional KL to the start."""
+
+    kind: Literal["clipped"] = "clipped"
+    clip_low: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """The ratio is clipped from below at 1 - clip_low."""
+    clip_high: Annotated[float, Field(ge=0, le=10)] = 0.28
+    """The ratio is clipped from above at 1 + clip_high."""
+    dual_clip: Annotated[float, Field(gt=1, le=100)] | None = 3.0
+    """Bound on the loss of negative advantages, as a multiple of the advantage; empty switches it off."""
+    entropy_coef: Annotated[float, Field(ge=0, le=1)] = 0.001
+    """Weight of the entropy bonus."""
+    kl_coef: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Weight of the KL penalty (k3 estimator) to the weights the run started from; above 0 costs one more forward pass."""
+
+
+PolicyLossSpec = ClippedPolicyLoss
+
+
+class OptimizerSpec(Block):
+    """AdamW, or Muon on the matrices with AdamW on the rest."""
+
+    kind: Literal["adamw", "muon"] = "adamw"
+    """Muon learns faster on small models trained from scratch; AdamW is the paper's choice."""
+    lr: Annotated[float, Field(gt=0, le=1)] = 1e-6
+    """Step size."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Pull of the weights towards zero."""
+    betas: tuple[Probability, Probability] = (0.9, 0.999)
+    """Memory of the gradient mean and of its square."""
+    warmup_steps: Annotated[int, Field(ge=0, le=100_000), Unit("steps")] = 0
+    """Steps over which the step size grows from 0."""
+    grad_clip: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Longest gradient allowed (L2 norm)."""
+    epochs: Annotated[int, Field(ge=1, le=16)] = 1
+    """Passes over each batch."""
+    minibatches: Annotated[int, Field(ge=1, le=64)] = 1
+    """Optimiser updates per pass; every update sees all roles in proportion."""
+    micro_batch_tokens: Annotated[int, Field(ge=256, le=10_000_000), Unit("tokens")] = 16_384
+    """Tokens in one forward pass. Changes memory and speed, never the gradient."""
+
+
+class SamplingSpec(Block):
+    """How completions are drawn."""
+
+    temperature: Annotated[float, Field(ge=0, le=5)] = 1.0
+    """Randomness of sampling; 0 always takes the most likely token."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Keep the most likely tokens that together reach this probability. Keep 1 for training."""
+    top_k: Annotated[int, Field(ge=0, le=100_000), Unit("tokens")] = 0
+    """Keep only this many most likely tokens; 0 keeps all. Keep 0 for training."""
+    max_tokens: Annotated[int, Field(ge=1, le=131_072), Unit("tokens")] = 8192
+    """Longest completion."""

@@ -1,0 +1,51 @@
+"""Blocks about how a run is carried out rather than what it learns."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from training_core.spec.base import Block, Unit
+
+
+class TransformersEngine(Block):
+    """Sample with the learner's own weights through transformers. Works on any machine."""
+
+    kind: Literal["transformers"] = "transformers"
+    max_batch: Annotated[int, Field(ge=1, le=65_536), Unit("completions")] = 1024
+    """Completions sampled together; more is faster until memory ends."""
+
+
+EngineSpec = TransformersEngine
+
+
+class EvaluationSpec(Block):
+    """Measurement on held-out items that training can never see."""
+
+    every: Annotated[int, Field(ge=1, le=100_000), Unit("steps")] = 10
+    """Steps between two evaluations; the start and the end are always measured."""
+    num_items: Annotated[int, Field(ge=1, le=100_000), Unit("items")] = 256
+    """Held-out items asked each time."""
+    samples_per_item: Annotated[int, Field(ge=1, le=64), Unit("answers")] = 1
+    """Answers per item at sampling temperature; the greedy answer is always measured as well."""
+
+
+class CheckpointSpec(Block):
+    """What is kept so that a run can go on, be forked or be used."""
+
+    every: Annotated[int, Field(ge=1, le=100_000), Unit("steps")] = 25
+    """Steps between two checkpoints; the last step is always saved."""
+    keep: Annotated[int, Field(ge=1, le=10_000), Unit("checkpoints")] = 3
+    """Newest checkpoints kept; older ones are deleted."""
+
+
+class ResourceSpec(Block):
+    """What a run asks of a worker."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where the slot has one."""
+    num_gpus: Annotated[int, Field(ge=0, le=1024), Unit("GPUs")] = 0
+    """GPUs the run needs; 0 runs on a CPU slot."""
+    threads: Annotated[int, Field(ge=1, le=256), Unit("threads")] = 1
+    """CPU threads. One is the fastest choice for small models on a shared machine."""
+    max_hours: Annotated[float, Field(gt=0, le=10_000), Unit("hours")] | None = None
+    """Stop with a checkpoint after this much time; empty means no limit."""

@@ -1,0 +1,157 @@
+"""Experiments and their runs. Only ``services.py`` writes these tables; only ``selectors.py`` reads them for a person."""
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from webapp.experiments.choices import HELD, TERMINAL, FailureKind, RunStatus, TransitionActor
+from webapp.workspaces.models import Workspace
+
+
+class ExperimentQuerySet(models.QuerySet["Experiment"]):
+    def visible_to(self, user: object) -> "ExperimentQuerySet":
+        return self.filter(workspace__in=Workspace.objects.visible_to(user))
+
+
+class Experiment(models.Model):
+    """A validated spec in a workspace, together with the runs made from it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="experiments")
+    name = models.CharField(max_length=120)
+    method = models.CharField(max_length=40)
+    """Slug of the method, copied out of the spec for filtering."""
+    spec = models.JSONField()
+    """The resolved ExperimentSpec, every default written out."""
+    parent = models.ForeignKey("Run", null=True, blank=True, on_delete=models.SET_NULL, related_name="clones")
+    """The run this experiment was cloned from."""
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ExperimentQuerySet.as_manager()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["workspace", "-created_at"])]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def visible_to(self, user: object) -> "RunQuerySet":
+        return self.filter(experiment__workspace__in=Workspace.objects.visible_to(user))
+
+
+class Run(models.Model):
+    """One execution of an experiment's spec. Postgres is its only truth; the lease token fences every worker write."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="runs")
+    number = models.PositiveIntegerField()
+    """1, 2, 3 inside the experiment."""
+    spec = models.JSONField()
+    """The spec with this run's seed."""
+    status = models.CharField(max_length=12, choices=RunStatus.choices, default=RunStatus.QUEUED)
+    status_version = models.PositiveIntegerField(default=0)
+    priority = models.SmallIntegerField(default=0)
+    num_gpus = models.PositiveSmallIntegerField(default=0)
+    not_before = models.DateTimeField(null=True, blank=True)
+
+    attempt = models.PositiveSmallIntegerField(default=0)
+    """Counts claims; a new attempt may rewrite the events after its checkpoint."""
+    failed_attempts = models.PositiveSmallIntegerField(default=0)
+    """Attempts lost to dead workers or crashes; pauses and drains do not count."""
+    max_attempts = models.PositiveSmallIntegerField(default=3)
+    lease_token = models.BigIntegerField(default=0)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    worker = models.ForeignKey("fleet.Worker", null=True, blank=True, on_delete=models.SET_NULL, related_name="runs")
+
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    pause_requested_at = models.DateTimeField(null=True, blank=True)
+    checkpoint_requests = models.PositiveIntegerField(default=0)
+    """How often a checkpoint was asked for; the supervisor forwards each increase."""
+
+    phase_text = models.CharField(max_length=300, blank=True)
+    phase_fraction = models.FloatField(null=True, blank=True)
+    last_seq = models.BigIntegerField(default=0)
+    """Events 1..last_seq are stored."""
+    last_step = models.BigIntegerField(default=0)
+    total_steps = models.BigIntegerField()
+    headline = models.JSONField(default=list)
+    """Up to 60 [step, value] points of the method's headline metric, for sparklines."""
+    failure_kind = models.CharField(max_length=20, choices=FailureKind.choices, blank=True)
+    failure_text = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+
+    idempotency_key = models.CharField(max_length=80, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["experiment", "number"], name="run_number_once"),
+            models.UniqueConstraint(
+                fields=["created_by", "idempotency_key"], condition=~Q(idempotency_key=""), name="run_idempotency_key_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=[s.value for s in TERMINAL]) | Q(finished_at__isnull=False),
+                name="run_terminal_has_end",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=[s.value for s in HELD]) | Q(lease_token__gt=0), name="run_held_has_token"
+            ),
+            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status_known"),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["-priority", "created_at"], condition=Q(status="queued"), name="run_queue"),
+            models.Index(fields=["lease_expires_at"], condition=Q(status__in=[s.value for s in HELD]), name="run_leases"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.experiment} #{self.number}"
+
+    @property
+    def is_terminal(self) -> bool:
+        return RunStatus(self.status) in TERMINAL
+
+
+class RunTransition(models.Model):
+    """One state change. (run, version) is unique, so a transition happens once or not at all."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="transitions")
+    version = models.PositiveIntegerField()
+    from_status = models.CharField(max_length=12)
+    to_status = models.CharField(max_length=12)
+    actor_kind = models.CharField(max_length=8, choices=TransitionActor.choices)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    reason = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "version"], name="transition_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.from_status} to {self.to_status}"
+
+
+class ShareLink(models.Model):
+    """A read-only link to one run for people without an account. Only the hash of its secret is stored."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="share_links")
+    digest = models.CharField(max_length=64, unique=True)
+    prefix = models.CharField(max_length=8)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"share link {self.prefix}…"

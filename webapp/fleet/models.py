@@ -1,0 +1,59 @@
+"""Machines that work: one row per worker process, one per slot it offers."""
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+
+
+class Worker(models.Model):
+    """A Celery worker process on a host; alive while ``last_beat_at`` is fresh."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=120, unique=True)
+    host = models.CharField(max_length=120)
+    boot_id = models.CharField(max_length=64)
+    pid = models.PositiveIntegerField()
+    start_ticks = models.BigIntegerField()
+    """Start time of the process in clock ticks since boot; with pid and boot id it names exactly one process."""
+    facts = models.JSONField(default=dict)
+    """Cores, memory, GPUs, versions."""
+    draining = models.BooleanField(default=False)
+    started_at = models.DateTimeField(auto_now_add=True)
+    last_beat_at = models.DateTimeField()
+    stopped_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SlotKind(models.TextChoices):
+    CPU = "cpu", "CPU"
+    GPU = "gpu", "GPU"
+
+
+class SlotHealth(models.TextChoices):
+    OK = "ok", "OK"
+    DRAINING = "draining", "Draining"
+    STUCK = "stuck", "Stuck"
+
+
+class Slot(models.Model):
+    """Room for one run (CPU) or one device (GPU) on a host. Held by at most one run."""
+
+    worker = models.ForeignKey(Worker, on_delete=models.CASCADE, related_name="slots")
+    kind = models.CharField(max_length=3, choices=SlotKind.choices)
+    index = models.PositiveSmallIntegerField()
+    device_uuid = models.CharField(max_length=64, blank=True)
+    memory_mib = models.PositiveIntegerField(default=0)
+    health = models.CharField(max_length=10, choices=SlotHealth.choices, default=SlotHealth.OK)
+    run = models.ForeignKey("experiments.Run", null=True, blank=True, on_delete=models.SET_NULL, related_name="slots")
+    lease_token = models.BigIntegerField(default=0)
+    child_pid = models.PositiveIntegerField(null=True, blank=True)
+    child_start_ticks = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["worker", "kind", "index"], name="slot_once")]
+
+    def __str__(self) -> str:
+        return f"{self.worker} {self.kind} {self.index}"

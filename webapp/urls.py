@@ -1,0 +1,15 @@
+"""Every address of the site."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("accounts/", include("allauth.urls")),
+    path("accounts/", include("webapp.accounts.urls")),
+    path("api/v1/", include("webapp.api.urls")),
+    path("fleet/", include("webapp.fleet.urls")),
+    path("", include("webapp.workspaces.urls")),
+    path("", include("webapp.experiments.urls")),
+    path("", include("webapp.telemetry.urls")),
+]
