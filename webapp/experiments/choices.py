@@ -25,8 +25,12 @@ _ENDS = {RunStatus.CANCELLED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.T
 
 ALLOWED: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.QUEUED: frozenset({RunStatus.CLAIMED, RunStatus.CANCELLED}),
-    RunStatus.CLAIMED: frozenset({RunStatus.STARTING, RunStatus.QUEUED, RunStatus.CANCELLING, RunStatus.PAUSING} | _ENDS),
-    RunStatus.STARTING: frozenset({RunStatus.RUNNING, RunStatus.QUEUED, RunStatus.CANCELLING, RunStatus.PAUSING} | _ENDS),
+    RunStatus.CLAIMED: frozenset(
+        {RunStatus.STARTING, RunStatus.QUEUED, RunStatus.CANCELLING, RunStatus.PAUSING} | _ENDS
+    ),
+    RunStatus.STARTING: frozenset(
+        {RunStatus.RUNNING, RunStatus.QUEUED, RunStatus.CANCELLING, RunStatus.PAUSING} | _ENDS
+    ),
     RunStatus.RUNNING: frozenset({RunStatus.QUEUED, RunStatus.CANCELLING, RunStatus.PAUSING} | _ENDS),
     RunStatus.PAUSING: frozenset({RunStatus.PAUSED, RunStatus.QUEUED, RunStatus.CANCELLING} | _ENDS),
     RunStatus.PAUSED: frozenset({RunStatus.QUEUED, RunStatus.CANCELLED}),

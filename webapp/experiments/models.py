@@ -1,4 +1,4 @@
-"""Experiments and their runs. Only ``services.py`` writes these tables; only ``selectors.py`` reads them for a person."""
+"""Experiments and their runs. Only ``services.py`` writes the tables; only ``selectors.py`` reads for a person."""
 
 import uuid
 from typing import ClassVar
@@ -99,7 +99,9 @@ class Run(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["experiment", "number"], name="run_number_once"),
             models.UniqueConstraint(
-                fields=["created_by", "idempotency_key"], condition=~Q(idempotency_key=""), name="run_idempotency_key_once"
+                fields=["created_by", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="run_idempotency_key_once",
             ),
             models.CheckConstraint(
                 condition=~Q(status__in=[s.value for s in TERMINAL]) | Q(finished_at__isnull=False),
@@ -112,7 +114,9 @@ class Run(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["-priority", "created_at"], condition=Q(status="queued"), name="run_queue"),
-            models.Index(fields=["lease_expires_at"], condition=Q(status__in=[s.value for s in HELD]), name="run_leases"),
+            models.Index(
+                fields=["lease_expires_at"], condition=Q(status__in=[s.value for s in HELD]), name="run_leases"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -6,13 +6,14 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 
+from webapp.accounts.models import User
 from webapp.workspaces.choices import MemberRole
 
 
 class WorkspaceQuerySet(models.QuerySet["Workspace"]):
     def visible_to(self, user: object) -> "WorkspaceQuerySet":
         """Workspaces the user belongs to; everything else does not exist for them."""
-        return self.filter(memberships__user=user) if getattr(user, "is_authenticated", False) else self.none()
+        return self.filter(memberships__user=user) if isinstance(user, User) else self.none()
 
 
 class Workspace(models.Model):
@@ -47,7 +48,9 @@ class Membership(models.Model):
 class AuditEvent(models.Model):
     """Who did what to which object. Append-only: the database refuses updates and deletes."""
 
-    workspace = models.ForeignKey(Workspace, null=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    workspace = models.ForeignKey(
+        Workspace, null=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
     )
@@ -59,7 +62,10 @@ class AuditEvent(models.Model):
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["workspace", "-at"]), models.Index(fields=["object_type", "object_id"])]
+        indexes: ClassVar = [
+            models.Index(fields=["workspace", "-at"]),
+            models.Index(fields=["object_type", "object_id"]),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.object_type} {self.object_id}"

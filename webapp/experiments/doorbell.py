@@ -1,0 +1,60 @@
+"""Wake-ups through Redis. Nothing here is the truth: a lost call costs a moment of liveness and is never an error.
+
+Workers look for work by themselves every few seconds and pages ask for what they missed, so both functions may
+fail quietly.
+"""
+
+import json
+import logging
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from celery import Celery
+from django.conf import settings
+from kombu.exceptions import KombuError
+from redis import Redis, RedisError
+
+logger = logging.getLogger(__name__)
+
+DOORBELL_TASK = "workers.tasks.doorbell"
+TIMEOUT_S = 2.0
+
+
+def run_channel(run_id: UUID | str) -> str:
+    """The Redis channel on which a run's news are announced."""
+    return f"kumite:run:{run_id}"
+
+
+def ring() -> None:
+    """Tell the workers that there may be work."""
+    try:
+        _producer().send_task(DOORBELL_TASK, ignore_result=True, retry=False, expires=60)
+    except (KombuError, RedisError, OSError) as error:
+        logger.warning("doorbell.unheard", extra={"error": repr(error)})
+
+
+def publish(run_id: UUID | str, payload: dict[str, Any]) -> None:
+    """Tell the pages that watch a run that there is something new to read."""
+    try:
+        _redis().publish(run_channel(run_id), json.dumps(payload))
+    except (RedisError, OSError) as error:
+        logger.warning("doorbell.unpublished", extra={"run": str(run_id), "error": repr(error)})
+
+
+@cache
+def _producer() -> Celery:
+    """A Celery app that only sends: the tasks live in a package the web never imports."""
+    app = Celery("kumite-doorbell", set_as_current=False)
+    app.conf.update(
+        broker_url=settings.CELERY_BROKER_URL,
+        broker_transport_options=settings.CELERY_BROKER_TRANSPORT_OPTIONS,
+        broker_connection_timeout=TIMEOUT_S,
+        task_ignore_result=True,
+    )
+    return app
+
+
+@cache
+def _redis() -> "Redis[bytes]":
+    return Redis.from_url(settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
