@@ -104,19 +104,17 @@ class Run(models.Model):
                 name="run_idempotency_key_once",
             ),
             models.CheckConstraint(
-                condition=~Q(status__in=[s.value for s in TERMINAL]) | Q(finished_at__isnull=False),
+                condition=~Q(status__in=sorted(TERMINAL)) | Q(finished_at__isnull=False),
                 name="run_terminal_has_end",
             ),
             models.CheckConstraint(
-                condition=~Q(status__in=[s.value for s in HELD]) | Q(lease_token__gt=0), name="run_held_has_token"
+                condition=~Q(status__in=sorted(HELD)) | Q(lease_token__gt=0), name="run_held_has_token"
             ),
             models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status_known"),
         ]
         indexes: ClassVar = [
             models.Index(fields=["-priority", "created_at"], condition=Q(status="queued"), name="run_queue"),
-            models.Index(
-                fields=["lease_expires_at"], condition=Q(status__in=[s.value for s in HELD]), name="run_leases"
-            ),
+            models.Index(fields=["lease_expires_at"], condition=Q(status__in=sorted(HELD)), name="run_leases"),
         ]
 
     def __str__(self) -> str:
