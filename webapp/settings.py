@@ -90,7 +90,9 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "webapp.pages.context.shell",
             ],
+            "builtins": ["webapp.pages.tags"],
         },
     },
 ]

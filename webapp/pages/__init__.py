@@ -1,0 +1,1 @@
+"""What all pages share: the shell, icons, small drawings, rendered documents."""

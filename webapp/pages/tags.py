@@ -1,0 +1,146 @@
+"""Template tags of every page; registered as builtins in the settings."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+
+from training_core.methods.registry import all_methods
+from webapp.experiments.choices import RunStatus
+from webapp.pages.icons import PATHS, SHAPES, STATUS_SHAPES
+from webapp.pages.sparkline import HEIGHT, WIDTH, Spark, spark
+
+register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str, size: str = "") -> SafeString:
+    """An icon; decorative, so the text beside it or an aria-label on its button names the action."""
+    modifier = f" icon--{size}" if size else ""
+    return format_html(
+        '<svg class="icon{}" viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d="{}"/></svg>',
+        modifier,
+        PATHS[name],
+    )
+
+
+@register.simple_tag
+def shape(name: str) -> SafeString:
+    return format_html(
+        '<svg class="badge__shape" viewBox="0 0 12 12" aria-hidden="true" focusable="false"><path d="{}" stroke="none"/></svg>',
+        SHAPES[name],
+    )
+
+
+@register.simple_tag
+def status_badge(status: str) -> SafeString:
+    """The state of a run: shape, word and colour."""
+    return format_html(
+        '<span class="badge badge--{}" data-status="{}">{}{}</span>',
+        status,
+        status,
+        shape(STATUS_SHAPES[status]),
+        RunStatus(status).label,
+    )
+
+
+@register.simple_tag
+def sparkline(points: Sequence[Sequence[float]], label: str, modifier: str = "") -> SafeString:
+    """A small curve; ``modifier`` "large" fills the width."""
+    drawing = spark(points)
+    if drawing is None:
+        return format_html('<span class="spark spark--none">no measurements yet</span>')
+    return _svg(drawing, label, modifier)
+
+
+def _svg(drawing: Spark, label: str, modifier: str) -> SafeString:
+    base = format_html('<path class="spark__base" d="M0 {}H{}"/>', HEIGHT, WIDTH)
+    area = format_html('<path class="spark__area" d="{}"/>', drawing.area)
+    return format_html(
+        '<svg class="spark{}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}: {}">'
+        '{}{}<path class="spark__line" d="{}"/></svg>',
+        f" spark--{modifier}" if modifier else "",
+        WIDTH,
+        HEIGHT,
+        label,
+        drawing.words,
+        base,
+        area,
+        drawing.line,
+    )
+
+
+@register.simple_tag
+def ago(moment: datetime | None, empty: str = "never") -> SafeString:
+    """A moment in words; the shell's script keeps it current, the title holds the exact time."""
+    if moment is None:
+        return format_html("{}", empty)
+    return format_html(
+        '<time datetime="{}" title="{} UTC" data-ago>{} ago</time>',
+        moment.isoformat(),
+        f"{moment:%Y-%m-%d %H:%M:%S}",
+        timesince(moment, depth=1),
+    )
+
+
+@register.filter
+def method_title(slug: str) -> str:
+    """The method's title, or its slug when the method is not installed any more."""
+    return next((method.title for method in all_methods() if method.slug == slug), slug)
+
+
+@register.filter
+def number(value: float | None) -> str:
+    """A figure in at most three significant digits: 1234567 becomes 1.23 M."""
+    if value is None:
+        return "–"
+    for limit, suffix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e4, " k")):
+        if abs(value) >= limit:
+            return f"{value / (limit if limit != 1e4 else 1e3):.3g}{suffix}"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3g}"
+
+
+@register.filter
+def file_size(num_bytes: float) -> str:
+    for limit, suffix in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if num_bytes >= limit:
+            return f"{num_bytes / limit:.3g} {suffix}"
+    return f"{num_bytes:.0f} B"
+
+
+@register.filter
+def duration(seconds: float) -> str:
+    """A span in the two largest sensible units: 5400 becomes 1 h 30 min."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, rest = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+@register.filter
+def percent_of(part: float, whole: float) -> int:
+    return round(100 * min(1.0, max(0.0, part / whole))) if whole else 0
+
+
+@register.filter
+def lookup(mapping: dict[str, Any], key: str) -> Any:
+    """``mapping[key]``, empty where the key is missing."""
+    return mapping.get(key, "")
+
+
+@register.simple_tag
+def attributes(values: dict[str, Any]) -> SafeString:
+    """HTML attributes from a mapping; None and False are left out, True stands alone."""
+    written = [(key, "" if value is True else value) for key, value in values.items() if value is not None and value is not False]
+    return format_html_join("", ' {}="{}"', written)
