@@ -1,6 +1,5 @@
 """What a person may see of experiments and runs; ``visible_to`` comes first, 404 for everything else."""
 
-import hashlib
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,6 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
 
+from webapp.accounts.digests import digest_of
 from webapp.accounts.models import User
 from webapp.experiments.choices import RunStatus
 from webapp.experiments.models import Experiment, ExperimentQuerySet, Run, RunQuerySet, RunTransition, ShareLink
@@ -48,8 +48,7 @@ def run_for(user: User | AnonymousUser, run_id: UUID | str) -> Run:
 
 def run_for_share(secret: str) -> Run:
     """The run a share link shows, or 404 for links that never were, have expired or were taken back."""
-    digest = hashlib.sha256(secret.encode()).hexdigest()
-    link = _usable_links().filter(digest=digest).select_related("run__experiment__workspace").first()
+    link = _usable_links().filter(digest=digest_of(secret)).select_related("run__experiment__workspace").first()
     if link is None:
         raise Http404("This link does not lead anywhere. It may have expired or been taken back.")
     return link.run

@@ -3,7 +3,6 @@
 Each public function is one action of a person: check, lock, change, record, and tell others once it is committed.
 """
 
-import hashlib
 import secrets
 from datetime import timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from django.utils import timezone
 
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import dump_dict, parse_spec
+from webapp.accounts.digests import digest_of
 from webapp.accounts.models import User
 from webapp.experiments import doorbell
 from webapp.experiments.choices import ALLOWED, HELD, TERMINAL, RunStatus, TransitionActor
@@ -244,7 +244,7 @@ def create_share_link(*, actor: User, run_id: UUID, days: int | None = None) -> 
     secret = secrets.token_urlsafe(24)
     link = ShareLink.objects.create(
         run=run,
-        digest=hashlib.sha256(secret.encode()).hexdigest(),
+        digest=digest_of(secret),
         prefix=secret[:8],
         created_by=actor,
         expires_at=timezone.now() + timedelta(days=days) if days else None,
