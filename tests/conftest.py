@@ -1,0 +1,111 @@
+"""Every invocation of pytest has its own Postgres and Redis, on unix sockets in a temporary folder.
+
+Set ``DATABASE_URL`` or ``REDIS_URL`` to use servers of your own instead. Under xdist the controller starts Postgres, where every
+worker makes a database of its own, and each worker starts its own Redis, because publish/subscribe crosses databases.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from webapp.embedded import EmbeddedPostgres, EmbeddedRedis
+
+if TYPE_CHECKING:
+    from webapp.accounts.models import User
+    from webapp.workspaces.models import Workspace
+
+_PREFIX = "kumite-test-"
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+_SERVERS: list[EmbeddedPostgres | EmbeddedRedis] = []
+
+
+def _new_folder() -> Path:
+    """A folder named after its owner, so that folders of killed invocations can be told and removed."""
+    root = Path(tempfile.gettempdir())
+    for old in root.glob(f"{_PREFIX}*"):
+        pid = old.name.removeprefix(_PREFIX).split("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=root))
+    folder.chmod(0o711)  # Postgres may run as another account than the tests
+    return folder
+
+
+# Names only; the servers start in pytest_configure. Django reads its settings as soon as a test module is imported.
+if not _WORKER:
+    os.environ["KUMITE_TEST_DIR"] = str(_new_folder())
+    for _name in ("DATABASE_URL", "REDIS_URL"):
+        os.environ[f"KUMITE_TEST_{_name}"] = os.environ.get(_name, "")
+_DIR = Path(os.environ["KUMITE_TEST_DIR"])
+_VAR = _DIR / _WORKER if _WORKER else _DIR
+_VAR.mkdir(exist_ok=True)
+_POSTGRES = EmbeddedPostgres(_DIR, is_durable=False)
+_REDIS = EmbeddedRedis(_VAR, is_durable=False)
+os.environ["KUMITE_VAR"] = str(_VAR)
+os.environ["DATABASE_URL"] = os.environ["KUMITE_TEST_DATABASE_URL"] or _POSTGRES.url
+os.environ["REDIS_URL"] = os.environ["KUMITE_TEST_REDIS_URL"] or _REDIS.url
+os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import django  # noqa: E402
+
+django.setup()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if not _WORKER and not os.environ["KUMITE_TEST_DATABASE_URL"]:
+        _SERVERS.append(_POSTGRES)
+    if not os.environ["KUMITE_TEST_REDIS_URL"]:
+        _SERVERS.append(_REDIS)
+    for server in _SERVERS:
+        server.start()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    while _SERVERS:
+        _SERVERS.pop().stop()
+    if not _WORKER:
+        shutil.rmtree(_DIR, ignore_errors=True)
+
+
+# The cast of every test: ada owns the workspace, ben may look, cyn is an outsider. Their password is PASSWORD.
+PASSWORD = "correct horse battery"
+
+
+def _person(name: str) -> "User":
+    from webapp.accounts.models import User
+
+    return User.objects.create_user(f"{name}@example.org", PASSWORD, display_name=name.capitalize())
+
+
+@pytest.fixture
+def ada(db: None) -> "User":
+    return _person("ada")
+
+
+@pytest.fixture
+def ben(db: None) -> "User":
+    return _person("ben")
+
+
+@pytest.fixture
+def cyn(db: None) -> "User":
+    return _person("cyn")
+
+
+@pytest.fixture
+def workspace(ada: "User", ben: "User") -> "Workspace":
+    """Ada's workspace, in which ben is a viewer."""
+    from webapp.workspaces.models import Membership, Workspace
+
+    workspace = Workspace.objects.create(name="Dojo", slug="dojo")
+    Membership.objects.create(workspace=workspace, user=ada, role="owner")
+    Membership.objects.create(workspace=workspace, user=ben, role="viewer")
+    return workspace
