@@ -1,14 +1,15 @@
 """What a method file declares. Torch-free: a method is data flow, tensors live elsewhere."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from training_core.spec.base import Block
 
 if TYPE_CHECKING:
+    from training_core.evaluate.held_out import Evaluation
     from training_core.play.play import Play
+    from training_core.play.prompts import Prompts
     from training_core.play.records import StepBatch
     from training_core.spec.experiment import ExperimentSpec
     from training_core.tasks.base import Domain
@@ -121,9 +122,10 @@ class SelfPlay(ABC):
     headline_metric: ClassVar[str] = "eval/accuracy_sampled"
     """The metric drawn as the sparkline of a run in lists."""
 
-    def __init__(self, experiment: "ExperimentSpec", domain: "Domain") -> None:
+    def __init__(self, experiment: "ExperimentSpec", domain: "Domain", prompts: "Prompts") -> None:
         self.experiment = experiment
         self.domain = domain
+        self.prompts = prompts
 
     @classmethod
     @abstractmethod
@@ -140,12 +142,12 @@ class SelfPlay(ABC):
         """Completions of one step."""
 
     @abstractmethod
-    def episodes(self, play: "Play") -> list[Coroutine[Any, Any, None]]:
-        """The episodes of one step. They run side by side; whatever they await is batched."""
+    async def step(self, play: "Play") -> "StepBatch":
+        """One self-play step: talk, score, fill pools, hand over what is to be learnt."""
 
     @abstractmethod
-    def finish(self, play: "Play") -> "StepBatch":
-        """Close the step: fill pools, name the metrics, hand over what is to be learnt."""
+    async def evaluate(self, play: "Play") -> "Evaluation":
+        """Measure on held-out items; must leave the method's state as it was."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

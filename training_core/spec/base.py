@@ -33,9 +33,7 @@ class _SchemaNote:
     def __init__(self, value: str) -> None:
         self.value = value
 
-    def __get_pydantic_json_schema__(
-        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {**handler(core_schema), self.key: self.value}
 
 

@@ -51,7 +51,7 @@ class StateData(_Data):
 
 
 class MetricData(_Data):
-    """Example: ``{"values": {"reward/solver": 0.61}}``. Names are ``area/name_unit``; areas ``time`` and ``tokens`` are wall-clock facts."""
+    """Example: ``{"values": {"reward/solver": 0.61}}``. Names are ``area/name_unit``; areas ``time``, ``tokens`` and ``machine`` measure the machine."""
 
     values: dict[str, float]
 
@@ -160,7 +160,7 @@ Event = Annotated[
     StateEvent | MetricEvent | SampleEvent | EvaluationEvent | CheckpointEvent | LogEvent, Field(discriminator="kind")
 ]
 
-WALL_CLOCK_AREAS = ("time/", "tokens/")
+WALL_CLOCK_AREAS = ("time/", "tokens/", "machine/")
 """Metrics under these areas measure the machine and differ from run to run even with one seed."""
 
 

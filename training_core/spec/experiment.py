@@ -7,7 +7,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 from training_core.methods.registry import MethodSpec, find_method
 from training_core.spec.base import Block, Unit
 from training_core.spec.model import ModelSpec
-from training_core.spec.run import CheckpointSpec, EngineSpec, EvaluationSpec, ResourceSpec
+from training_core.spec.run import CheckpointSpec, EngineSpec, EvaluationSpec, RecordingSpec, ResourceSpec
 from training_core.spec.tasks import ArithmeticTask, TaskSpec
 
 
@@ -35,6 +35,8 @@ class ExperimentSpec(Block):
     """Held-out measurement."""
     checkpoint: CheckpointSpec = CheckpointSpec()
     """What is kept."""
+    recording: RecordingSpec = RecordingSpec()
+    """What is kept for reading."""
     resources: ResourceSpec = ResourceSpec()
     """What the run asks of a worker."""
 

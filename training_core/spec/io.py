@@ -8,7 +8,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from training_core.methods.registry import all_methods
 from training_core.spec.experiment import ExperimentSpec
+from training_core.spec.schemas import experiment_schema, field_path, method_schema
 
 MAX_SPEC_BYTES = 256 * 1024
 
@@ -80,14 +82,14 @@ def dump_yaml(spec: ExperimentSpec) -> str:
 def _field_errors(detail: Any) -> list[FieldError]:
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, ValidationError):  # a block looked up by name reports its own fields
+        slug = next(method.slug for method in all_methods() if method.Spec.__name__ == cause.title)
         return [
-            FieldError(path=_path((*detail["loc"], *inner["loc"])), message=_sentence(inner)) for inner in cause.errors()
+            FieldError(
+                path=f"method.{field_path(inner['loc'], method_schema(slug))}".rstrip("."), message=_sentence(inner)
+            )
+            for inner in cause.errors()
         ]
-    return [FieldError(path=_path(detail["loc"]), message=_sentence(detail))]
-
-
-def _path(location: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in location)
+    return [FieldError(path=field_path(detail["loc"], experiment_schema()), message=_sentence(detail))]
 
 
 def _sentence(detail: Any) -> str:

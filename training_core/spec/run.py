@@ -49,3 +49,10 @@ class ResourceSpec(Block):
     """CPU threads. One is the fastest choice for small models on a shared machine."""
     max_hours: Annotated[float, Field(gt=0, le=10_000), Unit("hours")] | None = None
     """Stop with a checkpoint after this much time; empty means no limit."""
+
+
+class RecordingSpec(Block):
+    """What is kept for reading."""
+
+    samples_per_step: Annotated[int, Field(ge=0, le=100_000), Unit("samples")] = 32
+    """Episodes whose full text is recorded at each step, spread evenly over the step; metrics always count all of them."""

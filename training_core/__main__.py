@@ -1,0 +1,146 @@
+"""``python -m training_core``: run a spec, check one, make the starter model, list methods."""
+
+import argparse
+import faulthandler
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from training_core.spec.events import EventKind, RunPhase
+from training_core.spec.experiment import ExperimentSpec
+from training_core.spec.io import SpecError, dump_yaml, load_file
+
+EXIT = {RunPhase.SUCCEEDED: 0, RunPhase.STOPPED: 3, RunPhase.PAUSED: 3, RunPhase.FAILED: 1}
+EXIT_PERSON_CAN_FIX = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 succeeded, 3 stopped or paused with a checkpoint, 2 spec, model or data unusable, 1 crashed."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except (SpecError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_PERSON_CAN_FIX
+
+
+def _run(options: argparse.Namespace) -> int:
+    # A supervisor that finds the run hanging asks for the stacks of all threads with SIGUSR1.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    spec = load_file(options.spec)
+    from training_core.failures import PERSON_CAN_FIX
+    from training_core.runner import Run
+
+    line = ProgressLine(spec)
+    run = Run(spec, options.dir, models_dir=options.models, listener=line.show)
+    phase = run.execute(resume=options.resume)
+    line.close()
+    if phase is RunPhase.FAILED and line.failure in PERSON_CAN_FIX:
+        return EXIT_PERSON_CAN_FIX
+    return EXIT[phase]
+
+
+def _validate(options: argparse.Namespace) -> int:
+    sys.stdout.write(dump_yaml(load_file(options.spec)))
+    return 0
+
+
+def _starter(options: argparse.Namespace) -> int:
+    from pydantic import TypeAdapter
+
+    from training_core.policies.models_dir import default_models_dir
+    from training_core.policies.starter import ensure_starter
+    from training_core.spec.tasks import TaskSpec
+
+    task: Any = TypeAdapter(TaskSpec).validate_python({"kind": options.task})
+    folder = ensure_starter(
+        task=task,
+        models_dir=options.models or default_models_dir(),
+        progress=lambda fraction, text: _write(f"{fraction:4.0%}  {text}", final=False),
+    )
+    _write(str(folder), final=True)
+    return 0
+
+
+def _methods(options: argparse.Namespace) -> int:
+    from training_core.methods.registry import all_methods
+
+    for method in all_methods():
+        presets = ", ".join(preset.slug for preset in method.presets)
+        sys.stdout.write(f"{method.slug}: {method.title}. {method.summary} Presets: {presets}.\n")
+    return 0
+
+
+class ProgressLine:
+    """What a person at a terminal sees: one line that is redrawn, or a line now and then where there is no terminal."""
+
+    def __init__(self, spec: ExperimentSpec) -> None:
+        self._spec = spec
+        self._latest: dict[str, float] = {}
+        self.failure: str | None = None
+
+    def show(self, event: dict[str, Any]) -> None:
+        data = event["data"]
+        match event["kind"]:
+            case EventKind.STATE:
+                self.failure = data["failure"]
+                done = "" if data["fraction"] is None else f"{data['fraction']:.0%} "
+                _write(f"{data['phase']}: {done}{data['text']}", final=data["fraction"] in {None, 1.0})
+                if data["traceback"]:
+                    _write(data["traceback"], final=True)
+            case EventKind.METRIC:
+                self._latest |= data["values"]
+                step, total = event["step"], self._spec.steps
+                shown = {
+                    "sampled": "eval/accuracy_sampled",
+                    "greedy": "eval/accuracy_greedy",
+                    "solver reward": "reward/solver",
+                    "judge AUC": "judge/auc",
+                }
+                figures = "  ".join(f"{k} {self._latest[m]:.3f}" for k, m in shown.items() if m in self._latest)
+                if sys.stderr.isatty() or "eval/accuracy_sampled" in data["values"]:
+                    _write(f"step {step}/{total}  {figures}", final=not sys.stderr.isatty())
+            case EventKind.LOG:
+                _write(f"{data['level']}: {data['text']}", final=True)
+
+    def close(self) -> None:
+        sys.stderr.write("\n" if sys.stderr.isatty() else "")
+
+
+def _write(text: str, *, final: bool) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{text}" + ("\n" if final else ""))
+    else:
+        sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training_core", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="carry out a spec")
+    run.add_argument("spec", type=Path, help="spec as YAML or JSON")
+    run.add_argument("--dir", type=Path, required=True, help="folder of the run: events, checkpoints, control")
+    run.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the folder")
+    run.add_argument("--models", type=Path, help="where made models are cached (KUMITE_MODELS_DIR)")
+    run.set_defaults(command=_run)
+
+    validate = commands.add_parser("validate", help="check a spec and print it with every default")
+    validate.add_argument("spec", type=Path)
+    validate.set_defaults(command=_validate)
+
+    starter = commands.add_parser("starter", help="make the starter model, or find it made")
+    starter.add_argument("--task", choices=("arithmetic", "strings"), default="arithmetic")
+    starter.add_argument("--models", type=Path, help="where made models are cached (KUMITE_MODELS_DIR)")
+    starter.set_defaults(command=_starter)
+
+    methods = commands.add_parser("methods", help="list methods and presets")
+    methods.set_defaults(command=_methods)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

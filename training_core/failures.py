@@ -1,0 +1,45 @@
+"""Failures of a run, each with the sentence a person reads."""
+
+import torch
+
+from training_core.spec.io import SpecError
+
+PERSON_CAN_FIX = frozenset({"spec", "model", "data", "judge"})
+"""Kinds that would fail again in the same way; the process exits with 2."""
+
+
+class Diverged(RuntimeError):
+    """The numbers of the update are no longer finite."""
+
+
+class JudgeUnreliable(RuntimeError):
+    """The judge's agreement with the truth fell below the limit the spec sets."""
+
+
+def failure_of(error: Exception) -> tuple[str, str]:
+    """Kind and sentence of a failure."""
+    from training_core.policies.load import ModelError
+    from training_core.tasks.base import DataError
+
+    match error:
+        case SpecError():
+            return "spec", f"The spec cannot be used. {error}"
+        case ModelError():
+            return "model", str(error)
+        case DataError():
+            return "data", str(error)
+        case JudgeUnreliable():
+            return "judge", str(error)
+        case Diverged():
+            return "diverged", str(error)
+        case OSError(errno=28):
+            return (
+                "disk_full",
+                "The disk is full, so nothing more can be written. Free some space and resume; nothing is lost.",
+            )
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        return "out_of_memory", (
+            "The run needed more memory than there is. Lower method.optimizer.micro_batch_tokens, engine.max_batch or "
+            "method.batch_per_role, or use a smaller model or LoRA."
+        )
+    return "crash", f"The run stopped on an unexpected error: {type(error).__name__}: {error}"

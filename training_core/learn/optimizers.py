@@ -1,0 +1,80 @@
+"""Optimisers and their state as plain tensors."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from training_core.spec.learning import OptimizerSpec
+
+EMBEDDING_NAMES = ("embed_tokens", "lm_head", "wte", "wpe")
+
+
+class OptimizerSet:
+    """One or two torch optimisers behind one step, with warm-up, and a state that safetensors can hold."""
+
+    def __init__(self, spec: OptimizerSpec, named_parameters: Iterable[tuple[str, torch.nn.Parameter]]) -> None:
+        self._spec = spec
+        trained = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
+        self.parameters = [parameter for _, parameter in trained]
+        self._names = {id(parameter): name for name, parameter in trained}
+        matrices = [p for n, p in trained if spec.kind == "muon" and _is_hidden_matrix(n, p)]
+        chosen = {id(parameter) for parameter in matrices}
+        rest = [parameter for parameter in self.parameters if id(parameter) not in chosen]
+        self._optimizers: list[torch.optim.Optimizer] = []
+        if matrices:
+            # Muon's update has unit spectral norm; this factor gives it AdamW's usual size, so one lr serves both.
+            self._optimizers.append(
+                torch.optim.Muon(matrices, lr=spec.lr, weight_decay=spec.weight_decay, adjust_lr_fn="match_rms_adamw")
+            )
+        if rest:
+            self._optimizers.append(
+                torch.optim.AdamW(rest, lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay)
+            )
+        self._num_steps = 0
+
+    def zero_grad(self) -> None:
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+    def step(self) -> float:
+        """Clip, update and return the gradient's norm before clipping. A gradient that is not finite changes nothing."""
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._spec.grad_clip))
+        if norm == norm and norm != float("inf"):
+            self._num_steps += 1
+            warm = min(1.0, self._num_steps / (self._spec.warmup_steps or 1))
+            for optimizer in self._optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = self._spec.lr * warm
+                optimizer.step()
+        self.zero_grad()
+        return norm
+
+    def state_dict(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Tensors by ``parameter/key`` and the few numbers beside them."""
+        tensors: dict[str, torch.Tensor] = {}
+        for optimizer in self._optimizers:
+            for parameter, state in optimizer.state.items():
+                for key, value in state.items():
+                    tensor = value if torch.is_tensor(value) else torch.tensor(value)
+                    tensors[f"{self._names[id(parameter)]}/{key}"] = tensor.contiguous()
+        return tensors, {"num_steps": self._num_steps}
+
+    def load_state_dict(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
+        by_name: dict[str, dict[str, torch.Tensor]] = {}
+        for path, tensor in tensors.items():
+            name, key = path.rsplit("/", 1)
+            by_name.setdefault(name, {})[key] = tensor
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    if state := by_name.get(self._names[id(parameter)]):
+                        optimizer.state[parameter] = {
+                            key: value.clone() if key == "step" else value.to(parameter.device).clone()
+                            for key, value in state.items()
+                        }
+        self._num_steps = int(numbers["num_steps"])
+
+
+def _is_hidden_matrix(name: str, parameter: torch.nn.Parameter) -> bool:
+    return parameter.ndim == 2 and not any(part in name for part in EMBEDDING_NAMES)

@@ -1,0 +1,45 @@
+"""The table at which a step is played: who speaks with which policy, and with which seed."""
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+from training_core.play.requests import Completion, Request, derive_seed
+from training_core.play.scheduler import Ask, Episode, Gather
+from training_core.spec.learning import SamplingSpec
+
+
+class Play:
+    """Handed to a method at every step; all randomness of the step comes from here.
+
+    ``policies`` maps roles to policies, ``num_tokens`` counts what was sampled.
+    """
+
+    def __init__(self, *, policies: dict[str, str], sampling: SamplingSpec, seed: int, step: int, stream: str) -> None:
+        self.step = step
+        self.rng = random.Random(derive_seed(seed, step, stream))
+        self.num_tokens = 0
+        self._policies = policies
+        self._sampling = sampling
+        self._seed = derive_seed(seed, step, stream, "requests")
+        self._num_requests = 0
+
+    async def say(
+        self, role: str, prompt: str, *, n: int = 1, sampling: SamplingSpec | None = None
+    ) -> list[Completion]:
+        """``n`` completions of ``prompt`` by the role's policy."""
+        self._num_requests += 1
+        request = Request(
+            policy=self._policies[role],
+            prompt=prompt,
+            n=n,
+            sampling=sampling or self._sampling,
+            seed=derive_seed(self._seed, self._num_requests),
+        )
+        completions = await Ask(request)
+        self.num_tokens += sum(len(completion.token_ids) for completion in completions)
+        return completions
+
+    async def gather(self, episodes: Iterable[Episode[Any]]) -> list[Any]:
+        """Run episodes side by side; their requests are batched. Results come in order."""
+        return await Gather(list(episodes))

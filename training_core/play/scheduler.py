@@ -1,0 +1,97 @@
+"""Runs episodes as coroutines and batches whatever they wait for.
+
+An episode is written in order, as in the paper: ``answers = await play.say("solver", prompt, n=8)``. Every coroutine runs until it
+waits; then all waiting requests go to the engine in one call. The order of work depends on nothing but the order of the
+coroutines, so a step is deterministic.
+"""
+
+from collections import deque
+from collections.abc import Coroutine, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from training_core.play.requests import Completion, Engine, Request
+
+T = TypeVar("T")
+Episode = Coroutine[Any, Any, T]
+
+
+@dataclass(eq=False)
+class Ask:
+    """Awaited by an episode to get completions."""
+
+    request: Request
+
+    def __await__(self) -> Generator["Ask", list[Completion], list[Completion]]:
+        return (yield self)
+
+
+@dataclass(eq=False)
+class Gather:
+    """Awaited by an episode to run others side by side; gives their results in order."""
+
+    episodes: Sequence[Episode[Any]]
+
+    def __await__(self) -> Generator["Gather", list[Any], list[Any]]:
+        return (yield self)
+
+
+@dataclass(eq=False)
+class _Task:
+    episode: Episode[Any]
+    parent: "_Task | None" = None
+    place: int = 0
+    """Index among the parent's children."""
+    results: list[Any] = field(default_factory=list)
+    """Results of this task's children while it waits for them."""
+    num_open: int = 0
+
+
+def run(episode: Episode[T], engine: Engine) -> T:
+    """Drive an episode, and everything it gathers, to its end. An exception in any of them ends them all."""
+    root = _Task(episode)
+    ready: deque[tuple[_Task, Any]] = deque([(root, None)])
+    waiting: list[tuple[_Task, Request]] = []
+    live = {root}
+    try:
+        while True:
+            while ready:
+                task, value = ready.popleft()
+                try:
+                    awaited = task.episode.send(value)
+                except StopIteration as stop:
+                    live.discard(task)
+                    if task is root:
+                        return stop.value  # type: ignore[no-any-return]
+                    _hand_up(task, stop.value, ready)
+                    continue
+                if isinstance(awaited, Ask):
+                    waiting.append((task, awaited.request))
+                else:
+                    _start_children(task, awaited.episodes, ready, live)
+            batch, waiting = waiting, []
+            results = engine.generate([request for _, request in batch])
+            ready.extend((task, result) for (task, _), result in zip(batch, results, strict=True))
+    finally:
+        for task in live:
+            task.episode.close()
+
+
+def _start_children(
+    task: _Task, episodes: Iterable[Episode[Any]], ready: deque[tuple[_Task, Any]], live: set[_Task]
+) -> None:
+    children = [_Task(child, task, place) for place, child in enumerate(episodes)]
+    task.results, task.num_open = [None] * len(children), len(children)
+    if not children:
+        ready.append((task, []))
+    live.update(children)
+    ready.extend((child, None) for child in children)
+
+
+def _hand_up(task: _Task, value: Any, ready: deque[tuple[_Task, Any]]) -> None:
+    parent = task.parent
+    assert parent is not None
+    parent.results[task.place] = value
+    parent.num_open -= 1
+    if parent.num_open == 0:
+        ready.append((parent, parent.results))

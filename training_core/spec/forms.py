@@ -1,0 +1,411 @@
+"""A spec described as a form, and the form's values read back. Made from the JSON schemas, so it never lags behind them."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from training_core.methods.registry import find_method
+from training_core.spec.schemas import Schema, experiment_schema, method_schema, resolve, variants, without_null
+
+
+class FieldKind(StrEnum):
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    SWITCH = "switch"
+    CHOICE = "choice"
+    CHOICES = "choices"
+    """Any number of the choices, in their order."""
+    NUMBERS = "numbers"
+    """A fixed count of numbers, written with commas."""
+    UNION = "union"
+    """One of several blocks; ``FormField.selector`` names the input that picks it."""
+    BLOCK = "block"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    value: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A member of a union: ``Variant(value="arithmetic", label="Arithmetic", help="Whole-number ...", fields=(...))``."""
+
+    value: str
+    label: str
+    help: str
+    fields: tuple["FormField", ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormField:
+    """One input: ``FormField(path="task.max_digits", label="Most digits", kind=FieldKind.INTEGER, minimum=1, ...)``."""
+
+    path: str
+    label: str
+    kind: FieldKind
+    help: str = ""
+    unit: str = ""
+    group: str = ""
+    default: Any = None
+    optional: bool = False
+    """An empty input means None."""
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    """The value must be larger than this."""
+    below: float | None = None
+    max_length: int | None = None
+    choices: tuple[Choice, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    tag: str = ""
+    """The key inside a union that names the variant; empty for a block that is only there or not."""
+    fields: tuple["FormField", ...] = ()
+
+    @property
+    def selector(self) -> str:
+        """Name of the input that picks a union's variant."""
+        return f"{self.path}.{self.tag}" if self.tag else self.path
+
+    @property
+    def range_text(self) -> str:
+        """The accepted range in words: "1 to 64", "above 0, at most 1"; empty where anything goes."""
+        if self.minimum is not None and self.maximum is not None:
+            return f"{_figure(self.minimum)} to {_figure(self.maximum)}"
+        parts = (
+            (self.minimum, "at least"),
+            (self.above, "above"),
+            (self.maximum, "at most"),
+            (self.below, "below"),
+        )
+        return ", ".join(f"{words} {_figure(limit)}" for limit, words in parts if limit is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormGroup:
+    """A heading and its fields; ``advanced`` groups are hidden in the simple view."""
+
+    title: str
+    fields: tuple[FormField, ...]
+    advanced: bool = False
+    help: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Section:
+    """Where a top-level block of the experiment stands: before or after the method's own groups."""
+
+    key: str
+    title: str
+    after: bool = False
+    advanced: bool = False
+
+
+_GENERAL = ("name", "seed", "steps")
+_SECTIONS = (
+    _Section(key="model", title="Model"),
+    _Section(key="task", title="Task"),
+    _Section(key="evaluation", title="Evaluation", after=True),
+    _Section(key="checkpoint", title="Checkpoints", after=True, advanced=True),
+    _Section(key="engine", title="Engine", after=True, advanced=True),
+    _Section(key="resources", title="Resources", after=True),
+)
+_LATE_METHOD_GROUPS = ("Sampling", "Learning")
+_ADVANCED_METHOD_GROUPS = frozenset({"Pools", "Sampling", "Learning"})
+
+
+@cache
+def form_of(method_slug: str) -> list[FormGroup]:
+    """The whole form of an experiment with this method, heading by heading."""
+    root = experiment_schema()
+    properties = root["properties"]
+    general = FormGroup(
+        title="General",
+        fields=tuple(_field(key, properties[key], root, prefix="") for key in _GENERAL),
+    )
+    sections = {section.key: _section_group(section, properties[section.key], root) for section in _SECTIONS}
+    before = [sections[section.key] for section in _SECTIONS if not section.after]
+    after = [sections[section.key] for section in _SECTIONS if section.after]
+    return [general, *before, *_method_groups(method_slug), *after]
+
+
+def _section_group(section: _Section, schema: Schema, root: Schema) -> FormGroup:
+    block = _field(section.key, schema, root, prefix="")
+    fields = block.fields if block.kind is FieldKind.BLOCK else (block,)
+    return FormGroup(title=section.title, fields=fields, advanced=section.advanced, help=block.help)
+
+
+def _method_groups(slug: str) -> list[FormGroup]:
+    root = method_schema(slug)
+    grouped: dict[str, list[FormField]] = {}
+    for key, schema in root["properties"].items():
+        if key != "name":
+            described = _field(key, schema, root, prefix="method.")
+            grouped.setdefault(described.group or "Method", []).append(described)
+    early = [title for title in grouped if title not in _LATE_METHOD_GROUPS]
+    late = [title for title in _LATE_METHOD_GROUPS if title in grouped]
+    return [_method_group(title, grouped[title]) for title in (*early, *late)]
+
+
+def _method_group(title: str, fields: Sequence[FormField]) -> FormGroup:
+    advanced = title in _ADVANCED_METHOD_GROUPS
+    if len(fields) == 1 and fields[0].kind is FieldKind.BLOCK:
+        return FormGroup(title=title, fields=fields[0].fields, advanced=advanced, help=fields[0].help)
+    return FormGroup(title=title, fields=tuple(fields), advanced=advanced)
+
+
+_NOTHING: Any = object()
+
+
+def _field(key: str, schema: Schema, root: Schema, *, prefix: str, default: Any = _NOTHING) -> FormField:
+    bare, optional = without_null(resolve(schema, root), root)
+    if default is _NOTHING:
+        default = bare.get("default")
+    base = FormField(
+        path=f"{prefix}{key}",
+        label=label_of(key, bare.get("title", "")),
+        kind=FieldKind.TEXT,
+        help=_plain(schema.get("description") or bare.get("description", "")),
+        unit=bare.get("x-unit", ""),
+        group=bare.get("x-group", ""),
+        default=default,
+        optional=optional,
+    )
+    members = variants(bare, root)
+    if members:
+        return replace(
+            base,
+            kind=FieldKind.UNION,
+            tag=bare["discriminator"]["propertyName"],
+            variants=tuple(_variant(base, tag, member, root) for tag, member in members.items()),
+        )
+    if bare.get("type") == "object" and optional:
+        title = bare.get("title", "")
+        name = title if title and " " not in title else label_of(key, "")
+        return replace(base, kind=FieldKind.UNION, variants=(_variant(base, _tag_of(name), bare, root),))
+    if bare.get("type") == "object":
+        return replace(base, kind=FieldKind.BLOCK, fields=_fields(base.path, bare, root, default))
+    return _scalar(base, bare)
+
+
+def _tag_of(class_name: str) -> str:
+    """``LoraSpec`` becomes ``lora``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name.removesuffix("Spec")).lower()
+
+
+def _variant(base: FormField, tag: str, schema: Schema, root: Schema) -> Variant:
+    default = base.default if isinstance(base.default, dict) else {}
+    chosen = default if default.get("kind", tag) == tag else {}
+    return Variant(
+        value=tag,
+        label=label_of(tag, ""),
+        help=_plain(root["$defs"].get(schema.get("title", ""), schema).get("description", "")),
+        fields=_fields(base.path, schema, root, chosen),
+    )
+
+
+def _fields(path: str, schema: Schema, root: Schema, defaults: Any) -> tuple[FormField, ...]:
+    known = defaults if isinstance(defaults, dict) else {}
+    return tuple(
+        _field(key, sub, root, prefix=f"{path}.", default=known.get(key, _NOTHING))
+        for key, sub in schema.get("properties", {}).items()
+        if "const" not in sub
+    )
+
+
+def _scalar(base: FormField, schema: Schema) -> FormField:
+    if "enum" in schema:
+        return replace(base, kind=FieldKind.CHOICE, choices=_choices(schema["enum"]))
+    match schema.get("type"):
+        case "boolean":
+            return replace(base, kind=FieldKind.SWITCH)
+        case "array" if "enum" in schema.get("items", {}):
+            return replace(base, kind=FieldKind.CHOICES, choices=_choices(schema["items"]["enum"]))
+        case "array":
+            return replace(base, kind=FieldKind.NUMBERS)
+        case "integer" | "number" as kind:
+            return replace(
+                base,
+                kind=FieldKind(kind),
+                minimum=schema.get("minimum"),
+                maximum=schema.get("maximum"),
+                above=schema.get("exclusiveMinimum"),
+                below=schema.get("exclusiveMaximum"),
+            )
+        case _:
+            return replace(base, max_length=schema.get("maxLength"))
+
+
+def _choices(values: Sequence[str]) -> tuple[Choice, ...]:
+    return tuple(Choice(value=value, label=_CHOICE_LABELS.get(value, value.replace("_", " "))) for value in values)
+
+
+_CHOICE_LABELS = {
+    "adamw": "AdamW",
+    "muon": "Muon",
+    "cpu": "CPU",
+    "cuda": "CUDA",
+    "+": "addition (+)",
+    "-": "subtraction (−)",
+}
+_WORDS = {
+    "lr": "learning rate",
+    "kl": "KL",
+    "auc": "AUC",
+    "gpus": "GPUs",
+    "lora": "LoRA",
+    "jsonl": "JSONL file",
+    "coef": "coefficient",
+    "prob": "probability",
+    "cap": "limit",
+    "dtype": "number format",
+    "grad": "gradient",
+    "num": "number of",
+    "w": "weight of",
+    "plus": "++",
+    "reinforce": "REINFORCE",
+}
+_LABELS = {
+    "top_p": "Top-p",
+    "top_k": "Top-k",
+    "every": "Every",
+    "reinforce_plus_plus": "REINFORCE++",
+    "name": "Name",
+}
+
+
+def label_of(name: str, title: str) -> str:
+    """A label from a field's name: ``w_quality`` becomes "Weight of quality". A title written in the spec wins."""
+    if title and title.replace(" ", "").lower() != name.replace("_", "").lower() and " " in title:
+        return title
+    if name in _LABELS:
+        return _LABELS[name]
+    words = " ".join(_WORDS.get(word, word) for word in name.split("_"))
+    return words[:1].upper() + words[1:]
+
+
+def _plain(help_text: str) -> str:
+    """The first paragraph, without the marks of docstrings."""
+    return " ".join(help_text.split("\n\n", maxsplit=1)[0].replace("``", "").split())
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
+
+
+def walk(fields: Sequence[FormField]) -> Iterator[FormField]:
+    """Every field below these, whatever variant is chosen."""
+    for each in fields:
+        yield each
+        yield from walk(each.fields)
+        for variant in each.variants:
+            yield from walk(variant.fields)
+
+
+def find_field(method_slug: str, path: str) -> FormField | None:
+    """The field called ``path``; of fields that several variants share, the first."""
+    groups = form_of(method_slug)
+    return next((each for group in groups for each in walk(group.fields) if each.path == path), None)
+
+
+def read_form(method_slug: str, data: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The mapping an ``ExperimentSpec`` is made of, from what a browser sends; values stay text where pydantic reads text.
+
+    Inputs that were not sent keep the spec's default, except switches and choices, which browsers leave out when empty.
+    """
+    find_method(method_slug)
+    value: dict[str, Any] = {"method": {"name": method_slug}}
+    for group in form_of(method_slug):
+        _read_fields(group.fields, data, value)
+    return value
+
+
+def _read_fields(fields: Sequence[FormField], data: Mapping[str, Sequence[str]], into: dict[str, Any]) -> None:
+    for each in fields:
+        match each.kind:
+            case FieldKind.BLOCK:
+                _read_fields(each.fields, data, into)
+            case FieldKind.UNION:
+                _read_union(each, data, into)
+            case FieldKind.SWITCH:
+                _put(into, each.path, bool(data.get(each.path)))
+            case FieldKind.CHOICES:
+                _put(into, each.path, list(data.get(each.path, ())))
+            case _ if each.path in data:
+                _put(into, each.path, _read_text(each, data[each.path][-1].strip()))
+
+
+def _read_text(each: FormField, text: str) -> Any:
+    if not text and each.optional:
+        return None
+    if each.kind is FieldKind.NUMBERS:
+        return [part.strip() for part in text.split(",")]
+    return text
+
+
+def _read_union(each: FormField, data: Mapping[str, Sequence[str]], into: dict[str, Any]) -> None:
+    picked = data.get(each.selector, [""])[-1]
+    if not picked:
+        if each.optional:
+            _put(into, each.path, None)
+        return
+    _put(into, each.path, {each.tag: picked} if each.tag else {})
+    variant = next((v for v in each.variants if v.value == picked), None)
+    if variant:
+        _read_fields(variant.fields, data, into)
+
+
+def _put(into: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for parent in parents:
+        into = into.setdefault(parent, {})
+    into[last] = value
+
+
+def value_at(mapping: Mapping[str, Any], path: str, default: Any = None) -> Any:
+    """``mapping["a"]["b"]`` for "a.b"; the default where it is missing."""
+    value: Any = mapping
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return default
+        value = value[part]
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One field that two specs disagree on: ``Difference(path="steps", label="Steps", old=300, new=60)``."""
+
+    path: str
+    label: str
+    old: Any = field(default=None)
+    new: Any = field(default=None)
+
+
+def differences(method_slug: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+    """What changed between two dumped specs, leaf by leaf, in the order of the new one."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    paths = [*after, *(path for path in before if path not in after)]
+    return [
+        Difference(path=path, label=_label_at(method_slug, path), old=before.get(path), new=after.get(path))
+        for path in paths
+        if before.get(path) != after.get(path)
+    ]
+
+
+def _label_at(method_slug: str, path: str) -> str:
+    found = find_field(method_slug, path) or find_field(method_slug, path.rpartition(".")[0])
+    return found.label if found else path
+
+
+def _leaves(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
