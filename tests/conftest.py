@@ -1,7 +1,8 @@
 """Every invocation of pytest has its own Postgres and Redis, on unix sockets in a temporary folder.
 
-Set ``DATABASE_URL`` or ``REDIS_URL`` to use servers of your own instead. Under xdist the controller starts Postgres, where every
-worker makes a database of its own, and each worker starts its own Redis, because publish/subscribe crosses databases.
+Set ``DATABASE_URL`` or ``REDIS_URL`` to use servers of your own instead. Under xdist the controller starts Postgres,
+where every worker makes a database of its own, and each worker starts its own Redis, because publish/subscribe crosses
+databases.
 """
 
 import os

@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from webapp.embedded import paths as embedded
 from webapp.env import env_bool, env_int, env_list, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -99,8 +100,8 @@ TEMPLATES = [
 
 
 def _database() -> dict[str, object]:
-    """``DATABASE_URL=postgresql://user:password@host:port/name``; without it the embedded server's socket under var/."""
-    url = urlparse(env_str("DATABASE_URL", f"postgresql://kumite@/kumite?host={VAR_DIR / 'postgres'}"))
+    """``DATABASE_URL=postgresql://user:password@host:port/name``; without it the embedded server under var/."""
+    url = urlparse(env_str("DATABASE_URL", embedded.database_url(VAR_DIR)))
     query = dict(part.split("=", 1) for part in url.query.split("&") if "=" in part)
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -115,7 +116,7 @@ def _database() -> dict[str, object]:
 
 
 DATABASES = {"default": _database()}
-REDIS_URL = env_str("REDIS_URL", f"unix://{VAR_DIR / 'redis' / 'redis.sock'}")
+REDIS_URL = env_str("REDIS_URL", embedded.redis_url(VAR_DIR))
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_BROKER_TRANSPORT_OPTIONS = {
