@@ -1,0 +1,52 @@
+"""What a run's method says about it: its title, roles and charts, so that no page knows a method by name."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from training_core.methods.base import Chart, Role
+from training_core.methods.registry import find_method
+from training_core.spec.io import SpecError, parse_spec
+from webapp.experiments.models import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lens:
+    """How to look at a run: ``Lens(title="Multi-Agent Evolve", roles=(...), charts=(...), headline="eval/...")``."""
+
+    slug: str
+    title: str
+    roles: tuple[Role, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    headline: str = ""
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Every metric a chart draws, once."""
+        return list(dict.fromkeys(name for chart in self.charts for name, _ in chart.series))
+
+    @property
+    def chart_groups(self) -> list[dict[str, Any]]:
+        """Charts under their headings, in the method's order, as the page's script reads them."""
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for number, chart in enumerate(self.charts):
+            lines = [{"name": name, "label": label} for name, label in chart.series]
+            described = {"id": f"chart-{number}", "title": chart.title, "help": chart.help, "series": lines}
+            groups.setdefault(chart.group, []).append({**described, "range": chart.y_range})
+        return [{"name": name, "charts": charts} for name, charts in groups.items()]
+
+    def role_title(self, name: str) -> str:
+        return next((role.title for role in self.roles if role.name == name), name.replace("_", " ").capitalize())
+
+
+def lens_of(run: Run) -> Lens:
+    """The lens of the run's method. A run whose method or spec is no longer known here can still be read."""
+    slug = run.experiment.method
+    try:
+        method = find_method(slug)
+    except ValueError:
+        return Lens(slug=slug, title=slug)
+    try:
+        roles = method.roles(parse_spec(run.spec).method)
+    except SpecError:
+        roles = ()
+    return Lens(slug=slug, title=method.title, roles=roles, charts=method.charts, headline=method.headline_metric)

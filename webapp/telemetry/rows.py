@@ -1,0 +1,89 @@
+"""What travels to a page: events in full where they are small, index rows where they carry text to read."""
+
+import math
+from typing import Any, TypedDict
+
+from training_core.spec.events import EventKind
+from webapp.telemetry.models import Event
+
+MAX_TITLE, MAX_LOG = 300, 4000
+
+
+class RoleTally(TypedDict):
+    """What one role did in a sample: ``{"role": "solver", "count": 5, "right": 3, "wrong": 2, "reward": 0.58}``."""
+
+    role: str
+    count: int
+    right: int
+    wrong: int
+    reward: float | None
+
+
+def is_judge(role: str) -> bool:
+    """Whether ``correct`` on this role's turns means agreement with the truth rather than a right answer."""
+    return "judge" in role
+
+
+def wire_event(event: Event) -> dict[str, Any]:
+    """An event as the socket sends it; ``event.slim`` is its data without bodies."""
+    data: dict[str, Any] = event.slim  # type: ignore[attr-defined]
+    if event.kind == EventKind.SAMPLE:
+        data = sample_row(event)
+    elif event.kind == EventKind.METRIC:
+        data = {"values": {name: finite(value) for name, value in data["values"].items()}}
+    elif event.kind == EventKind.LOG:
+        data = {**data, "text": data["text"][:MAX_LOG]}
+    return {
+        "seq": event.seq,
+        "attempt": event.attempt,
+        "kind": event.kind,
+        "step": event.step,
+        "t": event.t,
+        "data": data,
+    }
+
+
+def sample_row(event: Event) -> dict[str, Any]:
+    """The line that stands for a sample in the stream: title, roles with their findings, whether it was kept."""
+    slim: dict[str, Any] = event.slim  # type: ignore[attr-defined]
+    facts = slim.get("facts") or {}
+    turns = slim.get("turns") or []
+    return {
+        "seq": event.seq,
+        "step": event.step,
+        "episode": slim["episode"],
+        "title": slim["title"] or "",
+        "kept": facts.get("kept"),
+        "why": str(facts["reject_reason"])[:MAX_TITLE] if facts.get("reject_reason") else None,
+        "roles": tally(turns),
+        "disagrees": sum(is_judge(turn["role"]) and turn["correct"] is False for turn in turns),
+    }
+
+
+def tally(turns: list[dict[str, Any]]) -> list[RoleTally]:
+    """Turns counted per role, in the order the roles first spoke."""
+    rows: dict[str, RoleTally] = {}
+    rewards: dict[str, list[float]] = {}
+    for turn in turns:
+        role = str(turn["role"])
+        row = rows.setdefault(role, {"role": role, "count": 0, "right": 0, "wrong": 0, "reward": None})
+        row["count"] += 1
+        row["right"] += turn.get("correct") is True
+        row["wrong"] += turn.get("correct") is False
+        if turn.get("reward") is not None:
+            rewards.setdefault(role, []).append(float(turn["reward"]))
+    for role, values in rewards.items():
+        rows[role]["reward"] = round(sum(values) / len(values), 3)
+    return list(rows.values())
+
+
+def log_row(event: Event) -> dict[str, Any]:
+    """A log line: ``{"seq": 9, "step": 3, "t": 1769.2, "level": "info", "text": "..."}``; a phase has level state."""
+    data: dict[str, Any] = event.slim  # type: ignore[attr-defined]
+    level = data.get("level", "state")
+    return {"seq": event.seq, "step": event.step, "t": event.t, "level": level, "text": data["text"][:MAX_LOG]}
+
+
+def finite(value: float | None) -> float | None:
+    """JSON has no NaN and no infinity; a gap in the line is the honest picture of them."""
+    return value if value is not None and math.isfinite(value) else None

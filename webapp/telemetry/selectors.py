@@ -1,0 +1,181 @@
+"""Reading what a run said. The run comes from ``runs_visible_to`` or a share link; nothing here widens what is seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import BooleanField, JSONField, Min, QuerySet
+from django.db.models.expressions import RawSQL
+from django.http import Http404
+
+from training_core.spec.events import EventKind
+from webapp.experiments.models import Run
+from webapp.telemetry.models import Event
+from webapp.telemetry.rows import log_row, sample_row
+from webapp.telemetry.series import Series, metric_names, metric_series
+from webapp.telemetry.state import run_state
+
+__all__ = [
+    "SampleFilter",
+    "Series",
+    "checkpoints",
+    "evaluations",
+    "events_after",
+    "logs",
+    "metric_names",
+    "metric_series",
+    "position",
+    "run_state",
+    "sample",
+    "samples",
+]
+
+BATCH = 500
+MAX_PAGE = 200
+
+# What a socket or a list needs of an event: no completion texts, no held-out items, no tracebacks.
+_SLIM = """
+CASE telemetry_event.kind
+WHEN 'sample' THEN jsonb_build_object(
+    'episode', telemetry_event.data->'episode', 'title', left(telemetry_event.data->>'title', 300),
+    'facts', telemetry_event.data->'facts',
+    'turns', (SELECT jsonb_agg(jsonb_build_object('role', turn->'role', 'correct', turn->'correct',
+                                                  'reward', turn->'reward') ORDER BY place)
+              FROM jsonb_array_elements(telemetry_event.data->'turns') WITH ORDINALITY AS listed(turn, place)))
+WHEN 'evaluation' THEN telemetry_event.data - 'items'
+WHEN 'state' THEN telemetry_event.data - 'traceback'
+ELSE telemetry_event.data END
+"""
+_TEXT_HIT = """
+(telemetry_event.data->>'title' ILIKE %s OR EXISTS (
+    SELECT 1 FROM jsonb_array_elements(telemetry_event.data->'turns') AS turn WHERE turn->>'text' ILIKE %s))
+"""
+_TURN_HIT = {
+    "disagreement": '$.turns[*] ? (@.role like_regex "judge" && @.correct == false)',
+    "wrong": '$.turns[*] ? (!(@.role like_regex "judge") && @.correct == false)',
+    "right": '$.turns[*] ? (!(@.role like_regex "judge") && @.correct == true)',
+}
+
+SHOW = {
+    "all": "All samples",
+    "disagreement": "Judge against the truth",
+    "wrong": "With a wrong answer",
+    "right": "With a right answer",
+    "kept": "Question kept",
+    "rejected": "Question rejected",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleFilter:
+    """Which samples to list: ``SampleFilter(show="wrong", role="solver", text="17")``; ``SHOW`` names the kinds."""
+
+    show: str = "all"
+    role: str = ""
+    step: int | None = None
+    text: str = ""
+
+
+def slim_events(run_id: UUID) -> QuerySet[Event]:
+    """Events of a run in order with their bodies left in the database: read ``event.slim``, not ``event.data``."""
+    slim = RawSQL(_SLIM, (), output_field=JSONField())  # noqa: S611 - a constant
+    return Event.objects.filter(run_id=run_id).annotate(slim=slim).defer("data").order_by("seq")
+
+
+def events_after(run: Run, seq: int, limit: int = BATCH) -> list[Event]:
+    """The next events after ``seq``, in order and in full."""
+    return list(Event.objects.filter(run=run, seq__gt=seq).order_by("seq")[:limit])
+
+
+def first_seq_after_attempt(run_id: UUID, attempt: int) -> int | None:
+    """Where later attempts began to write, or None while they have written nothing."""
+    first: int | None = Event.objects.filter(run_id=run_id, attempt__gt=attempt).aggregate(first=Min("seq"))["first"]
+    return first
+
+
+def position(run: Run) -> dict[str, int]:
+    """What a page built now holds: every event up to ``after``, the last of them written by ``attempt``."""
+    last = Event.objects.filter(run=run).order_by("-seq").values_list("seq", "attempt").first()
+    return {"after": last[0], "attempt": last[1]} if last else {"after": 0, "attempt": 0}
+
+
+def samples(
+    run: Run, wanted: SampleFilter | None = None, *, before: int | None = None, limit: int = 50
+) -> list[dict[str, Any]]:
+    """Index rows, newest first. ``before`` is the seq of the last row of the page above."""
+    found = slim_events(run.pk).filter(kind=EventKind.SAMPLE).order_by("-seq")
+    if before is not None:
+        found = found.filter(seq__lt=before)
+    found = _matching(found, wanted or SampleFilter())
+    return [sample_row(event) for event in found[: min(limit, MAX_PAGE)]]
+
+
+def sample(run: Run, seq: int) -> Event:
+    """One sample with every text, or 404."""
+    found = Event.objects.filter(run=run, kind=EventKind.SAMPLE, seq=seq).first()
+    if found is None:
+        raise Http404("This run has no such sample. A later attempt of the run may have replaced it.")
+    return found
+
+
+def neighbours(run: Run, seq: int) -> tuple[int | None, int | None]:
+    """The samples written just before and just after ``seq``."""
+    rows = Event.objects.filter(run=run, kind=EventKind.SAMPLE)
+    older = rows.filter(seq__lt=seq).order_by("-seq").values_list("seq", flat=True).first()
+    newer = rows.filter(seq__gt=seq).order_by("seq").values_list("seq", flat=True).first()
+    return older, newer
+
+
+def evaluations(run: Run) -> dict[str, dict[str, Event]]:
+    """Per suite the ``first``, ``last`` and ``best`` evaluation; the best is that with the highest first score."""
+    rows = Event.objects.filter(run=run, kind=EventKind.EVALUATION).order_by("seq")
+    chosen: dict[str, dict[str, int]] = {}
+    best_score: dict[str, float] = {}
+    for seq, suite, scores in rows.values_list("seq", "data__suite", "data__scores"):
+        picked = chosen.setdefault(suite, {"first": seq, "best": seq})
+        picked["last"] = seq
+        score = next(iter(scores.values()), None)
+        if score is not None and score > best_score.get(suite, float("-inf")):
+            best_score[suite], picked["best"] = score, seq
+    needed = {seq for picked in chosen.values() for seq in picked.values()}
+    full = {event.seq: event for event in rows.filter(seq__in=needed)}
+    return {suite: {name: full[seq] for name, seq in picked.items()} for suite, picked in chosen.items()}
+
+
+def checkpoints(run: Run) -> list[Event]:
+    """Checkpoints the run announced, newest first."""
+    return list(Event.objects.filter(run=run, kind=EventKind.CHECKPOINT).order_by("-seq")[:MAX_PAGE])
+
+
+def logs(
+    run: Run, *, levels: Sequence[str] = (), text: str = "", before: int | None = None, limit: int = 200
+) -> list[dict[str, Any]]:
+    """Log lines and changes of phase, newest first."""
+    rows = slim_events(run.pk).filter(kind__in=[EventKind.LOG, EventKind.STATE]).order_by("-seq")
+    if levels:
+        rows = rows.filter(data__level__in=list(levels))
+    if text:
+        rows = rows.filter(data__text__icontains=text)
+    if before is not None:
+        rows = rows.filter(seq__lt=before)
+    return [log_row(event) for event in rows[: min(limit, MAX_PAGE)]]
+
+
+def _matching(rows: QuerySet[Event], wanted: SampleFilter) -> QuerySet[Event]:
+    if path := _TURN_HIT.get(wanted.show):
+        rows = _where(rows, "jsonb_path_exists(telemetry_event.data, %s::jsonpath)", path)
+    elif wanted.show in {"kept", "rejected"}:
+        rows = rows.filter(data__contains={"facts": {"kept": wanted.show == "kept"}})
+    if wanted.role:
+        rows = rows.filter(data__contains={"turns": [{"role": wanted.role}]})
+    if wanted.step is not None:
+        rows = rows.filter(step=wanted.step)
+    if wanted.text:
+        pattern = "%" + wanted.text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        rows = _where(rows, _TEXT_HIT, pattern, pattern)
+    return rows
+
+
+def _where(rows: QuerySet[Event], constant_sql: str, *params: str) -> QuerySet[Event]:
+    return rows.alias(hit=RawSQL(constant_sql, params, output_field=BooleanField())).filter(hit=True)  # noqa: S611

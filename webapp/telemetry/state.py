@@ -1,0 +1,73 @@
+"""Where a run stands, for the page and the socket alike; nothing in it depends on who looks."""
+
+from typing import Any
+
+from django.utils import timezone
+
+from training_core.spec.events import EventKind
+from webapp.experiments.choices import HELD, TERMINAL, RunStatus
+from webapp.experiments.failures import explain
+from webapp.experiments.models import Run
+from webapp.experiments.selectors import waiting_reason
+from webapp.telemetry.models import Event
+
+PACE_WINDOW = 40
+"""Metric events over which the recent step rate is taken."""
+
+_ACTIONS = {
+    RunStatus.QUEUED: ("stop",),
+    RunStatus.CLAIMED: ("pause", "stop"),
+    RunStatus.STARTING: ("pause", "stop"),
+    RunStatus.RUNNING: ("pause", "checkpoint", "stop"),
+    RunStatus.PAUSING: ("stop",),
+    RunStatus.PAUSED: ("resume", "stop"),
+}
+
+
+def run_state(run: Run) -> dict[str, Any]:
+    """Status, phase, progress, time left, what may be done now, and a sentence where one is needed."""
+    status = RunStatus(run.status)
+    rate = steps_per_s(run) if status == RunStatus.RUNNING else None
+    return {
+        "status": str(status),
+        "label": str(status.label),
+        "version": run.status_version,
+        "is_live": status not in TERMINAL and status != RunStatus.PAUSED,
+        "is_terminal": status in TERMINAL,
+        "phase": run.phase_text if status in HELD else "",
+        "phase_fraction": run.phase_fraction if status in HELD else None,
+        "step": run.last_step,
+        "total_steps": run.total_steps,
+        "fraction": min(1.0, run.last_step / run.total_steps) if run.total_steps else 0.0,
+        "steps_per_s": round(rate, 4) if rate else None,
+        "seconds_left": round((run.total_steps - run.last_step) / rate, 1) if rate else None,
+        "started_at": run.started_at.isoformat() if run.started_at else None,
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+        "elapsed_s": round(_elapsed_s(run), 1),
+        "last_seq": run.last_seq,
+        "attempt": run.attempt,
+        "max_attempts": run.max_attempts,
+        "actions": list(_ACTIONS.get(status, ())),
+        "failure": explain(run),
+        "failure_text": run.failure_text,
+        "waiting": waiting_reason(run),
+    }
+
+
+def steps_per_s(run: Run) -> float | None:
+    """Steps per second over the last steps of this attempt, or None before there are two."""
+    points = list(
+        Event.objects.filter(run=run, kind=EventKind.METRIC, attempt=run.attempt)
+        .order_by("-seq")
+        .values_list("step", "t")[:PACE_WINDOW]
+    )
+    if len(points) < 2:
+        return None
+    (last_step, last_t), (first_step, first_t) = points[0], points[-1]
+    return (last_step - first_step) / (last_t - first_t) if last_step > first_step and last_t > first_t else None
+
+
+def _elapsed_s(run: Run) -> float:
+    if run.started_at is None:
+        return 0.0
+    return ((run.finished_at or timezone.now()) - run.started_at).total_seconds()
