@@ -195,10 +195,32 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.CursorPagination",
-    "PAGE_SIZE": 50,
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "webapp.api.pagination.NewestFirst",
+    "DEFAULT_THROTTLE_CLASSES": ["webapp.api.throttling.ReadThrottle", "webapp.api.throttling.WriteThrottle"],
+    "DEFAULT_THROTTLE_RATES": {
+        "read": env_str("KUMITE_API_READ_RATE", "1200/min"),
+        "write": env_str("KUMITE_API_WRITE_RATE", "120/min"),
+    },
+    "EXCEPTION_HANDLER": "webapp.api.errors.answer_with_error",
 }
-SPECTACULAR_SETTINGS = {"TITLE": "Kumite", "VERSION": "0.1.0", "SERVE_INCLUDE_SCHEMA": False}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Kumite",
+    "DESCRIPTION": "Compose, run and watch language models that improve by self-play.",
+    "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "RunStatus": "webapp.experiments.choices.RunStatus",
+        "MemberRole": "webapp.workspaces.choices.MemberRole",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "webapp.api.schema.add_spec_components",
+    ],
+}
 
 LOGGING = {
     "version": 1,

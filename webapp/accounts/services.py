@@ -18,8 +18,13 @@ LAST_USED_RESOLUTION = timedelta(minutes=1)
 
 
 @transaction.atomic(durable=True)
-def create_token(*, user: User, name: str, days: int | None = 90) -> tuple[ApiToken, str]:
-    """Create an API token and return it with its secret, which nobody can read again; without days it never expires."""
+def create_token(
+    *, user: User, name: str, days: int | None = 90, made_with: ApiToken | None = None
+) -> tuple[ApiToken, str]:
+    """Create an API token and return it with its secret, which nobody can read again; without days it never expires.
+
+    A token made with another token does not outlive it, so a leaked one cannot be prolonged.
+    """
     name = name.strip()
     if not 0 < len(name) <= 80:
         raise ValueError("A token needs a name of 1 to 80 characters, so that you know later what it is for.")
@@ -29,13 +34,16 @@ def create_token(*, user: User, name: str, days: int | None = 90) -> tuple[ApiTo
     now = timezone.now()
     if user.api_tokens.filter(revoked_at=None).exclude(expires_at__lt=now).count() >= MAX_TOKENS:
         raise ValueError(f"You have {MAX_TOKENS} tokens already. Revoke one that you no longer use.")
+    expires_at = now + timedelta(days=days) if days else None
+    if made_with and made_with.expires_at and (expires_at is None or expires_at > made_with.expires_at):
+        expires_at = made_with.expires_at
     secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
     token = ApiToken.objects.create(
         user=user,
         name=name,
         prefix=secret[:12],
         digest=digest_of(secret),
-        expires_at=now + timedelta(days=days) if days else None,
+        expires_at=expires_at,
     )
     record(actor=user, action="token.created", obj=token, detail={"name": name, "prefix": token.prefix})
     return token, secret

@@ -1,3 +1,38 @@
-from django.urls import URLPattern, URLResolver
+"""Addresses of the HTTP API, below /api/v1/."""
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import URLPattern, path
+from drf_spectacular.views import SpectacularJSONAPIView
+
+from webapp.api.views import account, experiments, methods, runs, telemetry
+
+RUN = "runs/<uuid:run_id>/"
+
+urlpatterns: list[URLPattern] = [
+    path("schema/", SpectacularJSONAPIView.as_view(), name="api_schema"),
+    path("me/", account.Me.as_view(), name="api_me"),
+    path("tokens/", account.Tokens.as_view(), name="api_tokens"),
+    path("tokens/<int:token_id>/", account.TokenDetail.as_view(), name="api_token"),
+    path("workspaces/", account.Workspaces.as_view(), name="api_workspaces"),
+    path("workspaces/<slug:slug>/", account.WorkspaceDetail.as_view(), name="api_workspace"),
+    path("methods/", methods.Methods.as_view(), name="api_methods"),
+    path("methods/<slug:slug>/", methods.MethodDetail.as_view(), name="api_method"),
+    path("specs/validate/", methods.ValidateSpec.as_view(), name="api_validate"),
+    path("experiments/", experiments.Experiments.as_view(), name="api_experiments"),
+    path("experiments/<uuid:experiment_id>/", experiments.ExperimentDetail.as_view(), name="api_experiment"),
+    path("experiments/<uuid:experiment_id>/runs/", experiments.Launch.as_view(), name="api_launch"),
+    path("runs/", runs.Runs.as_view(), name="api_runs"),
+    path(RUN, runs.RunDetail.as_view(), name="api_run"),
+    *(
+        path(f"{RUN}{action}/", runs.RunControl.as_view(action=action), name=f"api_{action}")
+        for action in runs.RunControl.actions
+    ),
+    path(f"{RUN}share-links/", runs.ShareLinks.as_view(), name="api_share_links"),
+    path(f"{RUN}share-links/<int:link_id>/", runs.ShareLinkDetail.as_view(), name="api_share_link"),
+    path(f"{RUN}metrics/", telemetry.Metrics.as_view(), name="api_metrics"),
+    path(f"{RUN}events/", telemetry.Events.as_view(), name="api_events"),
+    path(f"{RUN}samples/", telemetry.Samples.as_view(), name="api_samples"),
+    path(f"{RUN}samples/<int:seq>/", telemetry.SampleDetail.as_view(), name="api_sample"),
+    path(f"{RUN}evaluations/", telemetry.Evaluations.as_view(), name="api_evaluations"),
+    path(f"{RUN}checkpoints/", telemetry.Checkpoints.as_view(), name="api_checkpoints"),
+    path(f"{RUN}logs/", telemetry.Logs.as_view(), name="api_logs"),
+]

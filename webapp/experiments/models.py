@@ -64,7 +64,7 @@ class Run(models.Model):
     attempt = models.PositiveSmallIntegerField(default=0)
     """Counts claims; a new attempt may rewrite the events after its checkpoint."""
     failed_attempts = models.PositiveSmallIntegerField(default=0)
-    """Attempts lost to dead workers or crashes; pauses and drains do not count."""
+    """Attempts lost to dead workers or kills since the last new checkpoint; pauses and drains do not count."""
     max_attempts = models.PositiveSmallIntegerField(default=3)
     lease_token = models.BigIntegerField(default=0)
     lease_expires_at = models.DateTimeField(null=True, blank=True)

@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
 from django.utils import timezone
 
@@ -12,14 +12,37 @@ from webapp.accounts.digests import digest_of
 from webapp.accounts.models import User
 from webapp.experiments.choices import RunStatus
 from webapp.experiments.models import Experiment, ExperimentQuerySet, Run, RunQuerySet, RunTransition, ShareLink
+from webapp.fleet import timing
 from webapp.fleet.models import SlotKind, Worker
-
-WORKER_FRESH_S = 45
-"""A worker that has not been heard of for this long does not count as there."""
+from webapp.workspaces.models import Workspace
 
 
 def experiments_visible_to(user: User | AnonymousUser) -> ExperimentQuerySet:
     return Experiment.objects.visible_to(user).select_related("workspace", "created_by").order_by("-created_at", "pk")
+
+
+def find_experiments(
+    user: User | AnonymousUser,
+    *,
+    workspace: Workspace | None = None,
+    method: str = "",
+    status: str = "",
+    search: str = "",
+    archived: bool = False,
+) -> ExperimentQuerySet:
+    """Experiments for a list, newest first, each with ``latest_status`` of its newest run (None without any)."""
+    newest = Run.objects.filter(experiment=OuterRef("pk")).order_by("-number")
+    found = experiments_visible_to(user).annotate(latest_status=Subquery(newest.values("status")[:1]))
+    found = found.filter(archived_at__isnull=not archived)
+    if workspace:
+        found = found.filter(workspace=workspace)
+    if method:
+        found = found.filter(method=method)
+    if status:
+        found = found.filter(latest_status=status)
+    if search:
+        found = found.filter(Q(name__icontains=search) | Q(method__icontains=search))
+    return found
 
 
 def runs_visible_to(user: User | AnonymousUser) -> RunQuerySet:
@@ -71,7 +94,7 @@ def waiting_reason(run: Run) -> str:
     if run.not_before and run.not_before > now:
         wait_s = int((run.not_before - now).total_seconds()) + 1
         return f"waits {wait_s} s before it is tried again"
-    fresh = Worker.objects.filter(stopped_at=None, last_beat_at__gt=now - timedelta(seconds=WORKER_FRESH_S))
+    fresh = Worker.objects.filter(stopped_at=None, last_beat_at__gt=now - timedelta(seconds=timing.LEASE_S))
     workers = list(fresh.prefetch_related("slots"))
     if not workers:
         return "waits for a worker; none is running"

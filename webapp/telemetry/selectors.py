@@ -83,9 +83,12 @@ def slim_events(run_id: UUID) -> QuerySet[Event]:
     return Event.objects.filter(run_id=run_id).annotate(slim=slim).defer("data").order_by("seq")
 
 
-def events_after(run: Run, seq: int, limit: int = BATCH) -> list[Event]:
-    """The next events after ``seq``, in order and in full."""
-    return list(Event.objects.filter(run=run, seq__gt=seq).order_by("seq")[:limit])
+def events_after(run: Run, seq: int, limit: int = BATCH, *, kinds: Sequence[str] = ()) -> list[Event]:
+    """The next events after ``seq``, in order and in full; with ``kinds`` only those."""
+    found = Event.objects.filter(run=run, seq__gt=seq)
+    if kinds:
+        found = found.filter(kind__in=list(kinds))
+    return list(found.order_by("seq")[:limit])
 
 
 def first_seq_after_attempt(run_id: UUID, attempt: int) -> int | None:
@@ -141,6 +144,11 @@ def evaluations(run: Run) -> dict[str, dict[str, Event]]:
     needed = {seq for picked in chosen.values() for seq in picked.values()}
     full = {event.seq: event for event in rows.filter(seq__in=needed)}
     return {suite: {name: full[seq] for name, seq in picked.items()} for suite, picked in chosen.items()}
+
+
+def all_evaluations(run: Run) -> list[Event]:
+    """Every evaluation in order; ``event.slim`` holds its scores without its items."""
+    return list(slim_events(run.pk).filter(kind=EventKind.EVALUATION))
 
 
 def checkpoints(run: Run) -> list[Event]:

@@ -1,0 +1,346 @@
+"""What goes in and out of the API. Serializers only describe and check; writing is done by the apps' services."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from training_core.spec.experiment import ExperimentSpec
+from training_core.spec.io import MAX_SPEC_BYTES, load_yaml, parse_spec
+from webapp.api.schema import SPEC_REF
+from webapp.experiments.choices import RunStatus
+from webapp.experiments.failures import explain
+from webapp.experiments.models import Run
+from webapp.experiments.selectors import waiting_reason
+from webapp.workspaces.choices import MemberRole
+
+
+@extend_schema_field(SPEC_REF)
+class SpecField(serializers.JSONField):
+    """An ExperimentSpec as a JSON mapping."""
+
+
+class ErrorField(serializers.Serializer[Any]):
+    path = serializers.CharField(help_text="The field at fault, for example task.max_digits; empty for the whole.")
+    message = serializers.CharField()
+
+
+class ErrorBody(serializers.Serializer[Any]):
+    message = serializers.CharField(help_text="One sentence for a person.")
+    fields_ = ErrorField(many=True)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        fields = super().get_fields()
+        fields["fields"] = fields.pop("fields_")
+        return fields
+
+
+class ErrorAnswer(serializers.Serializer[Any]):
+    error = ErrorBody()
+
+
+class PaperSerializer(serializers.Serializer[Any]):
+    title = serializers.CharField()
+    authors = serializers.CharField()
+    year = serializers.IntegerField()
+    arxiv = serializers.CharField()
+    code = serializers.CharField()
+
+
+class PresetSerializer(serializers.Serializer[Any]):
+    slug = serializers.CharField()
+    title = serializers.CharField()
+    description = serializers.CharField()
+    spec = serializers.DictField(help_text="What an ExperimentSpec is made of; absent fields take their defaults.")
+
+
+class MethodSerializer(serializers.Serializer[Any]):
+    slug = serializers.CharField()
+    title = serializers.CharField()
+    summary = serializers.CharField()
+    group = serializers.CharField()
+    paper = PaperSerializer()
+
+
+class RoleSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    policy = serializers.CharField()
+    trained = serializers.BooleanField()
+    reads = serializers.CharField()
+    writes = serializers.CharField()
+
+
+class MethodDetailSerializer(MethodSerializer):
+    headline_metric = serializers.CharField()
+    roles = RoleSerializer(many=True)
+    presets = PresetSerializer(many=True)
+    knobs = serializers.DictField(help_text="JSON Schema of the method's knobs.")
+
+
+class PersonSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    name = serializers.CharField(source="__str__")
+
+
+class MeSerializer(PersonSerializer):
+    email = serializers.EmailField()
+    is_operator = serializers.BooleanField(source="is_staff")
+
+
+class MemberSerializer(serializers.Serializer[Any]):
+    user = PersonSerializer()
+    role = serializers.ChoiceField(choices=MemberRole.choices)
+
+
+class WorkspaceSerializer(serializers.Serializer[Any]):
+    slug = serializers.SlugField()
+    name = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class WorkspaceDetailSerializer(WorkspaceSerializer):
+    members = MemberSerializer(many=True)
+
+
+class SpecInput(serializers.Serializer[Any]):
+    """A spec, as a JSON mapping in ``spec`` or as YAML text in ``yaml``."""
+
+    spec = SpecField(required=False)
+    yaml = serializers.CharField(required=False, max_length=MAX_SPEC_BYTES, help_text="The spec as YAML text.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("spec" in attrs) == ("yaml" in attrs):
+            raise serializers.ValidationError("Give the spec once: as a mapping in spec, or as YAML text in yaml.")
+        return {**attrs, "parsed": _parsed(attrs)}
+
+
+def _parsed(attrs: dict[str, Any]) -> ExperimentSpec:
+    if "yaml" in attrs:
+        return load_yaml(attrs["yaml"])
+    if not isinstance(attrs["spec"], dict):
+        raise serializers.ValidationError({"spec": 'A spec is a mapping, for example {"method": {"name": "mae"}}.'})
+    return parse_spec(attrs["spec"])
+
+
+class ExperimentInput(SpecInput):
+    workspace = serializers.SlugField(
+        required=False, help_text="Slug of the workspace; may be left out by members of only one."
+    )
+    parent = serializers.UUIDField(required=False, help_text="The run this experiment is a variation of.")  # type: ignore[assignment]
+
+
+class ResolvedSpec(serializers.Serializer[Any]):
+    spec = SpecField(help_text="The spec with every default written out.")
+    yaml = serializers.CharField()
+
+
+class RunSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    experiment = serializers.UUIDField(source="experiment_id")
+    experiment_name = serializers.CharField(source="experiment.name")
+    workspace = serializers.SlugField(source="experiment.workspace.slug")
+    method = serializers.CharField(source="experiment.method")
+    number = serializers.IntegerField(help_text="1, 2, 3 inside the experiment.")
+    seed = serializers.IntegerField(source="spec.seed")
+    status = serializers.ChoiceField(choices=RunStatus.choices)
+    priority = serializers.IntegerField()
+    num_gpus = serializers.IntegerField()
+    step = serializers.IntegerField(source="last_step")
+    total_steps = serializers.IntegerField()
+    phase = serializers.CharField(source="phase_text")
+    phase_fraction = serializers.FloatField(allow_null=True)
+    attempt = serializers.IntegerField()
+    failed_attempts = serializers.IntegerField()
+    last_seq = serializers.IntegerField(help_text="Events 1 to this one can be read.")
+    worker = serializers.CharField(source="worker.name", default=None, allow_null=True)
+    created_by = PersonSerializer(allow_null=True)
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class RunDetailSerializer(RunSerializer):
+    spec = SpecField(help_text="The resolved spec with this run's seed.")
+    waiting_reason = serializers.SerializerMethodField(help_text="Why a queued run does not run yet.")
+    explanation = serializers.SerializerMethodField(help_text="What a failure means and what to do.")
+    failure_kind = serializers.CharField()
+    failure_text = serializers.CharField()
+    traceback = serializers.CharField()
+
+    def get_waiting_reason(self, run: Run) -> str:
+        return waiting_reason(run)
+
+    def get_explanation(self, run: Run) -> str:
+        return explain(run)
+
+
+class RunChange(serializers.Serializer[Any]):
+    priority = serializers.IntegerField(min_value=-100, max_value=100, help_text="Higher runs are claimed first.")
+
+
+class LaunchInput(serializers.Serializer[Any]):
+    seed = serializers.IntegerField(
+        required=False, min_value=0, max_value=2**31 - 1, help_text="Empty takes a seed not used before."
+    )
+
+
+class ExperimentSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    method = serializers.CharField()
+    workspace = serializers.SlugField(source="workspace.slug")
+    parent = serializers.UUIDField(source="parent_id", allow_null=True)  # type: ignore[assignment]
+    created_by = PersonSerializer(allow_null=True)
+    created_at = serializers.DateTimeField()
+    archived_at = serializers.DateTimeField(allow_null=True)
+    status = serializers.ChoiceField(
+        source="latest_status", choices=RunStatus.choices, allow_null=True, help_text="Status of the newest run."
+    )
+
+
+class ExperimentDetailSerializer(ExperimentSerializer):
+    spec = SpecField()
+    runs = RunSerializer(source="newest_runs", many=True, help_text="The newest 100.")
+
+
+class SeriesSerializer(serializers.Serializer[Any]):
+    steps = serializers.ListField(child=serializers.IntegerField())
+    values = serializers.ListField(child=serializers.FloatField(allow_null=True))
+    total = serializers.IntegerField(help_text="Points stored; more than listed where the line was thinned.")
+
+
+class MetricsSerializer(serializers.Serializer[Any]):
+    names = serializers.ListField(child=serializers.CharField(), help_text="Every metric the run has reported.")
+    series = serializers.DictField(child=SeriesSerializer(), help_text="The metrics that were asked for, by name.")
+
+
+class MetricsQuery(serializers.Serializer[Any]):
+    names = serializers.CharField(required=False, default="", help_text="Metric names, separated by commas.")
+    max_points = serializers.IntegerField(required=False, default=600, min_value=10, max_value=10_000)
+
+
+class EventSerializer(serializers.Serializer[Any]):
+    seq = serializers.IntegerField()
+    attempt = serializers.IntegerField()
+    kind = serializers.CharField()
+    step = serializers.IntegerField()
+    t = serializers.FloatField(help_text="Unix time in seconds.")
+    data = serializers.DictField()  # type: ignore[assignment]
+
+
+class EventsSerializer(serializers.Serializer[Any]):
+    results = EventSerializer(many=True)
+    next_after = serializers.IntegerField(help_text="Ask again with after=this.")
+    more = serializers.BooleanField(help_text="Whether further events can be read at once.")
+
+
+class EventsQuery(serializers.Serializer[Any]):
+    after = serializers.IntegerField(required=False, default=0, min_value=0, help_text="The last event you have.")
+    kinds = serializers.CharField(required=False, default="", help_text="Kinds of events, separated by commas.")
+    limit = serializers.IntegerField(required=False, default=500, min_value=1, max_value=1000)
+
+
+class TallySerializer(serializers.Serializer[Any]):
+    role = serializers.CharField()
+    count = serializers.IntegerField()
+    right = serializers.IntegerField()
+    wrong = serializers.IntegerField()
+    reward = serializers.FloatField(allow_null=True)
+
+
+class SampleSerializer(serializers.Serializer[Any]):
+    seq = serializers.IntegerField()
+    step = serializers.IntegerField()
+    episode = serializers.CharField()
+    title = serializers.CharField()
+    kept = serializers.BooleanField(allow_null=True)
+    why = serializers.CharField(allow_null=True, help_text="Why the question was not kept.")
+    roles = TallySerializer(many=True)
+    disagrees = serializers.IntegerField(help_text="Verdicts against the truth.")
+
+
+class SamplesSerializer(serializers.Serializer[Any]):
+    results = SampleSerializer(many=True)
+    next_before = serializers.IntegerField(allow_null=True, help_text="Ask again with before=this for older ones.")
+
+
+class LogLineSerializer(serializers.Serializer[Any]):
+    seq = serializers.IntegerField()
+    step = serializers.IntegerField()
+    t = serializers.FloatField()
+    level = serializers.CharField()
+    text = serializers.CharField()
+
+
+class LogsSerializer(serializers.Serializer[Any]):
+    results = LogLineSerializer(many=True)
+    next_before = serializers.IntegerField(allow_null=True)
+
+
+class LogsQuery(serializers.Serializer[Any]):
+    before = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=1)
+    limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=200)
+    search = serializers.CharField(required=False, default="", max_length=200)
+
+
+class SamplesQuery(LogsQuery):
+    show = serializers.ChoiceField(
+        choices=["all", "disagreement", "wrong", "right", "kept", "rejected"], required=False, default="all"
+    )
+    role = serializers.CharField(required=False, default="", max_length=80)
+    step = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=0)
+
+
+class EvaluationSerializer(serializers.Serializer[Any]):
+    seq = serializers.IntegerField()
+    step = serializers.IntegerField()
+    t = serializers.FloatField()
+    suite = serializers.CharField(source="slim.suite")
+    num_items = serializers.IntegerField(source="slim.num_items")
+    scores = serializers.DictField(source="slim.scores", child=serializers.FloatField())
+
+
+class CheckpointSerializer(serializers.Serializer[Any]):
+    seq = serializers.IntegerField()
+    step = serializers.IntegerField()
+    t = serializers.FloatField()
+    path = serializers.CharField(source="data.path", help_text="Relative to the run's folder.")
+    num_bytes = serializers.IntegerField(source="data.num_bytes")
+    digest = serializers.CharField(source="data.digest")
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    prefix = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+
+
+class NewTokenSerializer(TokenSerializer):
+    secret = serializers.CharField(help_text="Shown this once.")
+
+
+class TokenInput(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=80)
+    days = serializers.IntegerField(
+        required=False, default=90, min_value=1, max_value=3650, allow_null=True, help_text="null never expires."
+    )
+
+
+class ShareLinkSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    prefix = serializers.CharField()
+    created_by = PersonSerializer(allow_null=True)
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
+class NewShareLinkSerializer(ShareLinkSerializer):
+    url = serializers.CharField(help_text="The address that shows the run; shown this once.")
+
+
+class ShareLinkInput(serializers.Serializer[Any]):
+    days = serializers.IntegerField(required=False, default=None, min_value=1, max_value=3650, allow_null=True)

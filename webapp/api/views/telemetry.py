@@ -1,0 +1,117 @@
+"""What a run said: metrics, events, samples, evaluations, checkpoints, logs."""
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from webapp.api.serializers import (
+    CheckpointSerializer,
+    EvaluationSerializer,
+    EventSerializer,
+    EventsQuery,
+    EventsSerializer,
+    LogsQuery,
+    LogsSerializer,
+    MetricsQuery,
+    MetricsSerializer,
+    SamplesQuery,
+    SamplesSerializer,
+)
+from webapp.api.views.base import Endpoint, split_names, valid_query
+from webapp.experiments.selectors import run_for
+from webapp.telemetry import selectors
+
+
+class Metrics(Endpoint):
+    serializer_class = MetricsSerializer
+
+    @extend_schema(operation_id="runs_metrics", tags=["telemetry"], parameters=[MetricsQuery])
+    def get(self, request: Request, run_id: UUID) -> Response:
+        """Lines for charts; a line with more points than asked for keeps the extremes of every stretch."""
+        run = run_for(self.person(), run_id)
+        wanted = valid_query(MetricsQuery, request)
+        series = selectors.metric_series(run, split_names(wanted["names"]), wanted["max_points"])
+        return Response(MetricsSerializer({"names": selectors.metric_names(run), "series": series}).data)
+
+
+class Events(Endpoint):
+    serializer_class = EventsSerializer
+
+    @extend_schema(operation_id="runs_events", tags=["telemetry"], parameters=[EventsQuery])
+    def get(self, request: Request, run_id: UUID) -> Response:
+        """Events in order, in full. A later attempt may replace what came after its checkpoint: watch ``attempt``."""
+        run = run_for(self.person(), run_id)
+        wanted = valid_query(EventsQuery, request)
+        limit = wanted["limit"]
+        events = selectors.events_after(run, wanted["after"], limit, kinds=split_names(wanted["kinds"]))
+        body = {
+            "results": EventSerializer(events, many=True).data,
+            "next_after": events[-1].seq if events else wanted["after"],
+            "more": len(events) == limit,
+        }
+        return Response(body)
+
+
+class Samples(Endpoint):
+    serializer_class = SamplesSerializer
+
+    @extend_schema(operation_id="runs_samples", tags=["telemetry"], parameters=[SamplesQuery])
+    def get(self, request: Request, run_id: UUID) -> Response:
+        """Sampled episodes, newest first; read one in full by its seq."""
+        run = run_for(self.person(), run_id)
+        wanted = valid_query(SamplesQuery, request)
+        chosen = selectors.SampleFilter(
+            show=wanted["show"], role=wanted["role"], step=wanted["step"], text=wanted["search"]
+        )
+        rows = selectors.samples(run, chosen, before=wanted["before"], limit=wanted["limit"])
+        return Response(_page(rows, wanted["limit"]))
+
+
+class SampleDetail(Endpoint):
+    serializer_class = EventSerializer
+
+    @extend_schema(operation_id="runs_sample", tags=["telemetry"])
+    def get(self, request: Request, run_id: UUID, seq: int) -> Response:
+        """One episode with every text, reward term and verdict."""
+        return Response(EventSerializer(selectors.sample(run_for(self.person(), run_id), seq)).data)
+
+
+class Evaluations(Endpoint):
+    serializer_class = EvaluationSerializer
+    pagination_class = None
+
+    @extend_schema(operation_id="runs_evaluations", tags=["telemetry"], responses=EvaluationSerializer(many=True))
+    def get(self, request: Request, run_id: UUID) -> Response:
+        """Every held-out measurement, in order."""
+        run = run_for(self.person(), run_id)
+        return Response(EvaluationSerializer(selectors.all_evaluations(run), many=True).data)
+
+
+class Checkpoints(Endpoint):
+    serializer_class = CheckpointSerializer
+    pagination_class = None
+
+    @extend_schema(operation_id="runs_checkpoints", tags=["telemetry"], responses=CheckpointSerializer(many=True))
+    def get(self, request: Request, run_id: UUID) -> Response:
+        """Checkpoints, newest first."""
+        run = run_for(self.person(), run_id)
+        return Response(CheckpointSerializer(selectors.checkpoints(run), many=True).data)
+
+
+class Logs(Endpoint):
+    serializer_class = LogsSerializer
+
+    @extend_schema(operation_id="runs_logs", tags=["telemetry"], parameters=[LogsQuery])
+    def get(self, request: Request, run_id: UUID) -> Response:
+        """Log lines and changes of phase, newest first."""
+        run = run_for(self.person(), run_id)
+        wanted = valid_query(LogsQuery, request)
+        rows = selectors.logs(run, text=wanted["search"], before=wanted["before"], limit=wanted["limit"])
+        return Response(_page(rows, wanted["limit"]))
+
+
+def _page(rows: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+    return {"results": rows, "next_before": rows[-1]["seq"] if len(rows) == limit else None}
