@@ -1,5 +1,7 @@
 """Failures of a run, each with the sentence a person reads."""
 
+import errno
+
 import torch
 
 from training_core.spec.io import SpecError
@@ -21,22 +23,17 @@ def failure_of(error: Exception) -> tuple[str, str]:
     from training_core.policies.load import ModelError
     from training_core.tasks.base import DataError
 
-    match error:
-        case SpecError():
-            return "spec", f"The spec cannot be used. {error}"
-        case ModelError():
-            return "model", str(error)
-        case DataError():
-            return "data", str(error)
-        case JudgeUnreliable():
-            return "judge", str(error)
-        case Diverged():
-            return "diverged", str(error)
-        case OSError(errno=28):
-            return (
-                "disk_full",
-                "The disk is full, so nothing more can be written. Free some space and resume; nothing is lost.",
-            )
+    kinds: dict[type[Exception], str] = {
+        SpecError: "spec",
+        ModelError: "model",
+        DataError: "data",
+        JudgeUnreliable: "judge",
+        Diverged: "diverged",
+    }
+    if kind := kinds.get(type(error)):
+        return kind, str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "disk_full", "The disk is full. Free some space and resume the run; it goes on from its last checkpoint."
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
         return "out_of_memory", (
             "The run needed more memory than there is. Lower method.optimizer.micro_batch_tokens, engine.max_batch or "

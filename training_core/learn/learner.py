@@ -71,7 +71,7 @@ class OnlineLearner:
         for indices in micro_batches(texts, budget_tokens=self._spec.optimizer.micro_batch_tokens):
             batch = [texts[index] for index in indices]
             loss, found = self._policy_loss(batch, [rollouts[index] for index in indices])
-            (loss / num_tokens).backward()
+            torch.autograd.backward(loss / num_tokens)
             for name, value in found.items():
                 sums[name] += float(value)
         if lessons and self._spec.rehearsal is not None:
@@ -107,7 +107,7 @@ class OnlineLearner:
             logp_N, _ = completion_logprobs(
                 self._policy.model, [texts[i] for i in indices], temperature=1.0, with_entropy=False
             )
-            (-self._spec.rehearsal.coef * logp_N.sum() / num_tokens).backward()
+            torch.autograd.backward(-self._spec.rehearsal.coef * logp_N.sum() / num_tokens)
             sums["loss/rehearsal"] -= float(logp_N.detach().sum())
 
 

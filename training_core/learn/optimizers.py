@@ -1,6 +1,7 @@
 """Optimisers and their state as plain tensors."""
 
 from collections.abc import Iterable
+from math import isfinite
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ class OptimizerSet:
     def step(self) -> float:
         """Clip, update and return the gradient's norm before clipping. A gradient that is not finite changes nothing."""
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._spec.grad_clip))
-        if norm == norm and norm != float("inf"):
+        if isfinite(norm):
             self._num_steps += 1
             warm = min(1.0, self._num_steps / (self._spec.warmup_steps or 1))
             for optimizer in self._optimizers:

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from training_core.methods.card import Chart, FlowEdge, FlowNode, Paper, Preset, ResultTable, read_card
 from training_core.spec.base import Block
 
 if TYPE_CHECKING:
@@ -35,67 +36,6 @@ class Role:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowNode:
-    """A box of the flow diagram on a small grid: ``FlowNode(id="pool", label="Question pool", kind="pool", x=1, y=0)``."""
-
-    id: str
-    label: str
-    kind: Literal["role", "pool", "reward", "update", "data"]
-    x: int
-    y: int
-    knobs: tuple[str, ...] = ()
-    """Paths of spec fields that shape this box, for example ``method.quality_threshold``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FlowEdge:
-    """An arrow of the flow diagram."""
-
-    source: str
-    target: str
-    label: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chart:
-    """One chart of the run page: ``series`` pairs a metric name with its label."""
-
-    title: str
-    series: tuple[tuple[str, str], ...]
-    help: str
-    group: str = "Learning"
-    y_range: tuple[float, float] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """A named, complete starting point: ``spec`` is the mapping an ExperimentSpec is made of."""
-
-    slug: str
-    title: str
-    description: str
-    spec: dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Paper:
-    title: str
-    authors: str
-    year: int
-    arxiv: str
-    code: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResultTable:
-    """Figures reported by the paper, shown on the method's page, never ours."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class RolloutCost:
     """Completions of one step, per kind of rollout: feeds the estimate of tokens, memory and time."""
 
@@ -107,20 +47,23 @@ class SelfPlay(ABC):
     """A self-play method: declarations for the form and pages, and the episodes of one step."""
 
     slug: ClassVar[str]
+    Spec: ClassVar[type[MethodSpec]]
+    # The rest is read from the card ``<slug>.yaml`` beside the method's file.
     title: ClassVar[str]
     summary: ClassVar[str]
-    """One or two sentences for the gallery."""
     group: ClassVar[str]
-    """Heading in the gallery, such as "Online self-play with a judge"."""
     paper: ClassVar[Paper]
-    results: ClassVar[tuple[ResultTable, ...]] = ()
-    Spec: ClassVar[type[MethodSpec]]
-    flow_nodes: ClassVar[tuple[FlowNode, ...]] = ()
-    flow_edges: ClassVar[tuple[FlowEdge, ...]] = ()
-    charts: ClassVar[tuple[Chart, ...]] = ()
-    presets: ClassVar[tuple[Preset, ...]] = ()
-    headline_metric: ClassVar[str] = "eval/accuracy_sampled"
+    results: ClassVar[tuple[ResultTable, ...]]
+    flow_nodes: ClassVar[tuple[FlowNode, ...]]
+    flow_edges: ClassVar[tuple[FlowEdge, ...]]
+    charts: ClassVar[tuple[Chart, ...]]
+    presets: ClassVar[tuple[Preset, ...]]
+    headline_metric: ClassVar[str]
     """The metric drawn as the sparkline of a run in lists."""
+
+    def __init_subclass__(cls) -> None:
+        if "slug" in vars(cls):
+            read_card(cls.slug).put_on(cls)
 
     def __init__(self, experiment: "ExperimentSpec", domain: "Domain", prompts: "Prompts") -> None:
         self.experiment = experiment
@@ -135,6 +78,7 @@ class SelfPlay(ABC):
     @classmethod
     def check(cls, experiment: "ExperimentSpec") -> None:
         """Refuse combinations of fields that cannot work, with a ``ValueError`` that says what to change."""
+        return
 
     @classmethod
     @abstractmethod

@@ -14,7 +14,7 @@ __all__ = ["MethodSpec", "all_methods", "find_method"]
 def _by_slug() -> dict[str, type[SelfPlay]]:
     found: dict[str, type[SelfPlay]] = {}
     for module_info in pkgutil.iter_modules(methods.__path__):
-        if module_info.name in {"base", "registry"}:
+        if module_info.name in {"base", "card", "registry"}:
             continue
         module = importlib.import_module(f"{methods.__name__}.{module_info.name}")
         for value in vars(module).values():

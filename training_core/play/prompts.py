@@ -1,14 +1,9 @@
 """How a method's requests are worded: full sentences for instruction-tuned models, short marks for the starter."""
 
-from functools import cache
-from pathlib import Path
 from typing import Protocol
 
-import yaml
-
+from training_core.methods.card import read_card
 from training_core.tasks import language
-
-_FOLDER = Path(__file__).resolve().parent.parent / "methods" / "prompts"
 
 
 class Prompts(Protocol):
@@ -18,10 +13,10 @@ class Prompts(Protocol):
 
 
 class ChatPrompts:
-    """Templates of ``methods/prompts/<slug>.yaml``; ``{name}`` stands for a value, and nothing in a value is interpreted."""
+    """Templates of the method's card; ``{name}`` stands for a value, and nothing in a value is interpreted."""
 
     def __init__(self, slug: str) -> None:
-        self._templates = _templates(slug)
+        self._templates = read_card(slug).prompts
 
     def render(self, name: str, **values: str | None) -> str:
         given = {key: value for key, value in values.items() if value is not None}
@@ -47,12 +42,6 @@ class StarterPrompts:
             case "review":
                 return language.review_prompt(values["question"] or "")
         raise ValueError(f"the starter model was not taught to {name}; use an instruction-tuned model for this method")
-
-
-@cache
-def _templates(slug: str) -> dict[str, str]:
-    loaded: dict[str, str] = yaml.safe_load((_FOLDER / f"{slug}.yaml").read_text(encoding="utf-8"))
-    return loaded
 
 
 def prompts_for(slug: str, style: str) -> Prompts:

@@ -21,7 +21,7 @@ class EventKind(StrEnum):
 
 
 class RunPhase(StrEnum):
-    """Where a run's process is. The last event of a process is always a state event with one of the ending phases."""
+    """Where a run's process is; its last event is always a state event with an ending phase."""
 
     PREPARING = "preparing"
     RUNNING = "running"
@@ -51,13 +51,13 @@ class StateData(_Data):
 
 
 class MetricData(_Data):
-    """Example: ``{"values": {"reward/solver": 0.61}}``. Names are ``area/name_unit``; areas ``time``, ``tokens`` and ``machine`` measure the machine."""
+    """Example: ``{"values": {"reward/solver": 0.61}}``. Names are ``area/name_unit``."""
 
     values: dict[str, float]
 
 
 class Turn(_Data):
-    """One completion inside an episode; turns form a tree through ``parent`` (answers below their question, verdicts below their answer)."""
+    """One completion inside an episode; turns form a tree through ``parent``: answers below questions, verdicts below answers."""
 
     role: str
     text: str

@@ -1,0 +1,78 @@
+"""Everything one step adds up: rollouts to learn from, samples to read, sums behind the metrics."""
+
+from collections import defaultdict
+from statistics import fmean as mean
+
+from training_core.evaluate.agreement import agreement
+from training_core.play.records import Rollout, StepBatch
+from training_core.play.requests import Completion
+from training_core.spec.events import SampleData, Turn
+
+
+class StepLog:
+    """Filled by the episodes of one step; ``batch`` closes it.
+
+    Metric names are ``area/role_term``: ``reward/solver``, ``reward_term/solver_judge``, ``length/solver_tokens``.
+    """
+
+    def __init__(self) -> None:
+        self.samples: list[SampleData] = []
+        self._rollouts: list[Rollout] = []
+        self._values: dict[str, list[float]] = defaultdict(list)
+        self._judged: list[tuple[float, bool]] = []
+
+    def count(self, name: str, value: float | None) -> None:
+        """One more value of a metric, which is the mean over the step; None is not counted."""
+        if value is not None:
+            self._values[name].append(float(value))
+
+    def spoke(self, role: str, completion: Completion, form: float) -> None:
+        """A role wrote something with format score ``form``."""
+        self.count(f"format/{role}", form)
+        self.count(f"length/{role}_tokens", len(completion.token_ids))
+        self.count(f"length/{role}_cut", not completion.ended)
+        if completion.entropies:
+            self.count(f"entropy/{role}", mean(completion.entropies))
+
+    def learn(self, rollout: Rollout, *, train: bool) -> None:
+        """A rollout got its reward; with ``train`` it also goes to the learner."""
+        self.count(f"reward/{rollout.role}", rollout.reward)
+        if rollout.turn is not None:
+            rollout.turn.reward, rollout.turn.trained = rollout.reward, train
+            for term, value in rollout.turn.rewards.items():
+                self.count(f"reward_term/{rollout.role}_{term}", value)
+        if train:
+            self._rollouts.append(rollout)
+
+    def judged(self, value: float, right: bool | None) -> None:
+        """An answer got its value from the judge; ``right`` is the truth where it is known."""
+        if right is not None:
+            self._judged.append((value, right))
+
+    def new_sample(self, episode: str, title: str, **facts: str | float | bool | None) -> SampleData:
+        """Begin a sample; its turns are appended by the episode."""
+        sample = SampleData(episode=episode, title=title, turns=[], facts=facts)
+        self.samples.append(sample)
+        return sample
+
+    def batch(self, **metrics: float) -> StepBatch:
+        """The step's outcome; further metrics come by full name."""
+        means = {name: mean(values) for name, values in self._values.items()}
+        return StepBatch(rollouts=self._rollouts, samples=self.samples, metrics=means | self._agreement() | metrics)
+
+    def _agreement(self) -> dict[str, float]:
+        """The judge beside the truth on the step's own answers; a gap that grows is judge inflation."""
+        if not self._judged:
+            return {}
+        found = agreement([value for value, _ in self._judged], [right for _, right in self._judged])
+        rates = {"judge/live_false_accept": found.false_accept, "judge/live_false_reject": found.false_reject}
+        return {
+            "judge/live_score": mean(value for value, _ in self._judged),
+            "judge/live_truth": mean(float(right) for _, right in self._judged),
+            **{name: rate for name, rate in rates.items() if rate is not None},
+        }
+
+
+def turn_of(role: str, completion: Completion, parsed: str | None, *, parent: int | None = None) -> Turn:
+    """A completion as a reader sees it."""
+    return Turn(role=role, text=completion.text, parsed=parsed, parent=parent, num_tokens=len(completion.token_ids))
