@@ -70,6 +70,16 @@ def note_token_use(token: ApiToken) -> None:
 
 
 @transaction.atomic(durable=True)
+def create_first_account(*, email: str, password: str) -> User:
+    """The operator of a new installation; who is there already stays as they are."""
+    user = User.objects.filter(email=email).first()
+    if user is None:
+        user = User.objects.create_superuser(email, password, display_name="Operator")
+        record(actor=None, action="account.created", obj=user, detail={"email": email, "first": True})
+    return user
+
+
+@transaction.atomic(durable=True)
 def create_sign_in_link(user: User) -> str:
     """The secret of a link that signs the user in once within ten minutes; only the machine's own terminal shows it."""
     secret = secrets.token_urlsafe(32)

@@ -13,7 +13,9 @@ import psutil
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent(parent_pid: int, death_signal: signal.Signals) -> Callable[[], None]:
+def die_with_parent(death_signal: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
+    """For ``preexec_fn``: the kernel sends the child this signal when the thread that starts it ends."""
+    parent_pid = os.getpid()
     if not sys.platform.startswith("linux"):
         return lambda: None
     libc = ctypes.CDLL(None)  # loaded before the fork, where it would not be safe
@@ -52,7 +54,7 @@ def spawn(
             group=group,
             extra_groups=[] if account else None,
             start_new_session=True,  # Ctrl-C in the terminal reaches only the supervisor, which stops things in order
-            preexec_fn=_die_with_parent(os.getpid(), death_signal),  # noqa: PLW1509
+            preexec_fn=die_with_parent(death_signal),  # noqa: PLW1509
         )
 
 

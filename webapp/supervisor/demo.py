@@ -1,0 +1,54 @@
+"""The demo: the starter model is taught if need be, and Multi-Agent Evolve plays on it."""
+
+import re
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+from django.conf import settings
+
+from training_core.methods.registry import find_method
+from training_core.spec.io import parse_spec
+from webapp.accounts.models import User
+from webapp.embedded import EmbeddedServerError
+from webapp.embedded.processes import die_with_parent
+from webapp.experiments.choices import TERMINAL
+from webapp.experiments.models import Run
+from webapp.experiments.services import create_experiment
+from webapp.supervisor.progress import Progress
+from webapp.workspaces.models import Workspace
+
+METHOD, PRESET = "mae", "starter"
+
+
+def make_starter(progress: Progress, *, cwd: Path) -> None:
+    """Teach the starter model, or find it taught; the child tells how far it is."""
+    models = Path(settings.ARTIFACTS_DIR) / "models"
+    argv = [sys.executable, "-m", "training_core", "starter", "--models", str(models)]
+    said: deque[str] = deque(maxlen=12)
+    with subprocess.Popen(
+        argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True, preexec_fn=die_with_parent(),  # noqa: PLW1509
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                said.append(line.rstrip())
+                if re.match(r"\s*\d+%", line):
+                    progress.detail(line.strip())
+        except BaseException:
+            child.kill()
+            raise
+    if child.returncode != 0:
+        raise EmbeddedServerError("The starter model could not be made:\n" + "\n".join(said))
+
+
+def start_demo(*, user: User, workspace: Workspace) -> Run:
+    """The demo's run: the one that is under way, or a new one."""
+    mine = Run.objects.filter(experiment__workspace=workspace, experiment__method=METHOD)
+    if under_way := mine.exclude(status__in=TERMINAL).order_by("-created_at").first():
+        return under_way
+    preset = next(preset for preset in find_method(METHOD).presets if preset.slug == PRESET)
+    experiment = create_experiment(actor=user, workspace=workspace, spec=parse_spec(preset.spec))
+    return experiment.runs.latest("created_at")
