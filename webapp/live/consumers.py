@@ -19,7 +19,7 @@ from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 
 from webapp.experiments.models import Run
@@ -150,7 +150,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close(NOT_FOUND)
         except TimeoutError:
             await self.close(BEHIND)
-        except DatabaseError as error:
+        except (OperationalError, InterfaceError) as error:
             logger.warning("live.database_unreachable", extra={"error": repr(error)})
             await self.close(TRY_AGAIN)
         except Exception:

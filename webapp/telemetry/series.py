@@ -47,7 +47,7 @@ SELECT name FROM found WHERE name IS NOT NULL
 """
 
 _ENDS = """
-SELECT wanted.name, first.value, last.value, last.step FROM unnest(%(names)s) AS wanted(name)
+SELECT wanted.name, first.value, last.value, last.step FROM unnest(%(names)s::text[]) AS wanted(name)
 CROSS JOIN LATERAL (SELECT value FROM telemetry_metricpoint
                     WHERE run_id = %(run)s AND name = wanted.name ORDER BY seq LIMIT 1) AS first
 CROSS JOIN LATERAL (SELECT value, step FROM telemetry_metricpoint
