@@ -110,10 +110,10 @@ _GENERAL = ("name", "seed", "steps")
 _SECTIONS = (
     _Section(key="model", title="Model"),
     _Section(key="task", title="Task"),
+    _Section(key="resources", title="Resources", after=True),
     _Section(key="evaluation", title="Evaluation", after=True),
     _Section(key="checkpoint", title="Checkpoints", after=True, advanced=True),
     _Section(key="engine", title="Engine", after=True, advanced=True),
-    _Section(key="resources", title="Resources", after=True),
 )
 _LATE_METHOD_GROUPS = ("Sampling", "Learning")
 _ADVANCED_METHOD_GROUPS = frozenset({"Pools", "Sampling", "Learning"})
@@ -125,13 +125,20 @@ def form_of(method_slug: str) -> list[FormGroup]:
     root = experiment_schema()
     properties = root["properties"]
     general = FormGroup(
-        title="General",
-        fields=tuple(_field(key, properties[key], root, prefix="") for key in _GENERAL),
+        title="General", fields=tuple(_field(key, properties[key], root, prefix="") for key in _GENERAL)
     )
-    sections = {section.key: _section_group(section, properties[section.key], root) for section in _SECTIONS}
-    before = [sections[section.key] for section in _SECTIONS if not section.after]
-    after = [sections[section.key] for section in _SECTIONS if section.after]
-    return [general, *before, *_method_groups(method_slug), *after]
+    listed = {section.key for section in _SECTIONS} | {"method", *_GENERAL}
+    others = [
+        _Section(key=key, title=label_of(key, ""), after=True, advanced=True) for key in properties if key not in listed
+    ]
+    before = [section for section in _SECTIONS if not section.after]
+    after = [section for section in (*_SECTIONS, *others) if section.after]
+    return [
+        general,
+        *(_section_group(section, properties[section.key], root) for section in before),
+        *_method_groups(method_slug),
+        *(_section_group(section, properties[section.key], root) for section in after),
+    ]
 
 
 def _section_group(section: _Section, schema: Schema, root: Schema) -> FormGroup:

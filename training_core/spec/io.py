@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from training_core.methods.registry import all_methods
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.schemas import experiment_schema, field_path, method_schema
 
@@ -39,7 +38,7 @@ def parse_spec(value: Mapping[str, Any]) -> ExperimentSpec:
     try:
         return ExperimentSpec.model_validate(dict(value))
     except ValidationError as error:
-        raise SpecError([found for detail in error.errors() for found in _field_errors(detail)]) from error
+        raise SpecError([_field_error(detail, value) for detail in error.errors()]) from error
 
 
 def load_yaml(text: str) -> ExperimentSpec:
@@ -79,27 +78,52 @@ def dump_yaml(spec: ExperimentSpec) -> str:
     return yaml.safe_dump(dump_dict(spec), sort_keys=False, allow_unicode=True, width=100)
 
 
-def _field_errors(detail: Any) -> list[FieldError]:
-    cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, ValidationError):  # a block looked up by name reports its own fields
-        slug = next(method.slug for method in all_methods() if method.Spec.__name__ == cause.title)
-        return [
-            FieldError(
-                path=f"method.{field_path(inner['loc'], method_schema(slug))}".rstrip("."), message=_sentence(inner)
-            )
-            for inner in cause.errors()
-        ]
-    return [FieldError(path=field_path(detail["loc"], experiment_schema()), message=_sentence(detail))]
+def _field_error(detail: Any, value: Mapping[str, Any]) -> FieldError:
+    location = detail["loc"]
+    if location[:1] == ("method",) and len(location) > 1:  # the schema of an experiment does not say which method
+        path = f"method.{field_path(location[1:], method_schema(value['method']['name']))}".rstrip(".")
+    else:
+        path = field_path(location, experiment_schema())
+    return FieldError(path=path, message=_sentence(detail))
+
+
+_SENTENCES = {
+    "extra_forbidden": "this field is not known here; check its spelling",
+    "missing": "this field is required",
+    "union_tag_not_found": "say which one is meant with {discriminator}",
+    "union_tag_invalid": "{tag!r} is not known here; choose one of {expected_tags}",
+    "literal_error": "choose one of {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "needs at least {min_length} of its choices",
+}
+"""What pydantic found, in words; the others keep pydantic's own."""
+_SELF_CONTAINED = frozenset({"value_error", "union_tag_invalid", "extra_forbidden"})
 
 
 def _sentence(detail: Any) -> str:
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        return "this field is not known here; check its spelling"
-    if kind == "missing":
-        return "this field is required"
-    value = detail.get("input")
-    if isinstance(value, str | int | float | bool) and kind != "value_error":
-        return f"{message} (you wrote {value!r})"
-    return message
+    kind, value = detail["type"], detail.get("input")
+    shown = isinstance(value, str | int | float | bool) and kind not in _SELF_CONTAINED
+    suffix = f" (you wrote {_shortened(value)})" if shown and value != "" else ""
+    if kind in _SENTENCES:
+        limits = {key: f"{x:g}" if isinstance(x, float) else x for key, x in detail.get("ctx", {}).items()}
+        return _SENTENCES[kind].format(**limits) + suffix
+    return str(detail["msg"]).removeprefix("Value error, ") + suffix
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -142,5 +142,9 @@ def lookup(mapping: dict[str, Any], key: str) -> Any:
 @register.simple_tag
 def attributes(values: dict[str, Any]) -> SafeString:
     """HTML attributes from a mapping; None and False are left out, True stands alone."""
-    written = [(key, "" if value is True else value) for key, value in values.items() if value is not None and value is not False]
+    written = [
+        (key, "" if value is True else value)
+        for key, value in values.items()
+        if value is not None and value is not False
+    ]
     return format_html_join("", ' {}="{}"', written)
