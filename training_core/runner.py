@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from training_core import checkpoints
 from training_core.engines.transformers import TransformersEngine
@@ -137,6 +138,7 @@ class Run:
         return self._loop(fresh=found is None)
 
     def _load(self) -> None:
+        disable_progress_bar()  # the run tells its own progress
         spec, device = self.spec, _device(self.spec.resources.device)
         method_class = find_method(spec.method.name)
         assert isinstance(spec.method, OnlineSpec)
