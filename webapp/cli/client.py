@@ -1,0 +1,106 @@
+"""Speaks to the HTTP API and turns its errors into sentences."""
+
+import re
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+import httpx
+
+from webapp.cli.config import Config
+from webapp.cli.errors import CliError, Exit
+
+Json = dict[str, Any]
+_CODES = {
+    400: Exit.WRONG_INPUT,
+    401: Exit.NOT_ALLOWED,
+    403: Exit.NOT_ALLOWED,
+    404: Exit.NOT_FOUND,
+    409: Exit.WRONG_INPUT,
+}
+_PREFIX = re.compile(r"[0-9a-f-]{4,36}")
+_PREFIX_SEARCH_LIMIT = 1000
+
+
+class Api:
+    """One connection to a Kumite server."""
+
+    def __init__(self, config: Config) -> None:
+        self.url = config.url
+        try:
+            self._http = httpx.Client(
+                base_url=f"{config.url}/api/v1/",
+                headers={"Authorization": f"Bearer {config.token}", "Accept": "application/json"},
+                timeout=30,
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise CliError(f"{config.url!r} is not an address: {error}", Exit.WRONG_INPUT) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: Any) -> Any:
+        return self._ask("GET", path, params={name: value for name, value in query.items() if value not in (None, "")})
+
+    def post(self, path: str, body: Json | None = None, *, idempotency_key: str = "") -> Any:
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._ask("POST", path, json=body or {}, headers=headers)
+
+    def pages(self, path: str, *, limit: int, **query: Any) -> Iterator[Json]:
+        """Up to ``limit`` rows of a list, page by page."""
+        page = self.get(path, limit=min(limit, 200), **query)
+        while True:
+            yield from page["results"][:limit]
+            limit -= len(page["results"])
+            if limit <= 0 or not page["next"]:
+                return
+            page = self._ask("GET", page["next"])
+
+    def run_id(self, text: str) -> str:
+        """The id of a run named by its id, the beginning of its id, or ``last``."""
+        try:
+            return str(UUID(text))
+        except ValueError:
+            pass
+        if text != "last" and not _PREFIX.fullmatch(text.lower()):
+            raise CliError(
+                f"{text!r} does not name a run. Give its id, the first 4 or more characters of it, or 'last'.",
+                Exit.WRONG_INPUT,
+            )
+        limit = 1 if text == "last" else _PREFIX_SEARCH_LIMIT
+        ids = [str(run["id"]) for run in self.pages("runs/", limit=limit)]
+        found = ids if text == "last" else [run_id for run_id in ids if run_id.startswith(text.lower())]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise CliError(f"{len(found)} runs begin with {text!r}. Give more characters.", Exit.WRONG_INPUT)
+        raise CliError("There is no run yet." if text == "last" else f"No run begins with {text!r}.", Exit.NOT_FOUND)
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, **options)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise CliError(
+                f"No Kumite server answers at {self.url} ({error}). Is it running? Start one with: kumite up",
+                Exit.UNREACHABLE,
+            ) from error
+        if answer.is_success:
+            return answer.json() if answer.content else None
+        raise CliError(_explain(answer, self.url), _CODES.get(answer.status_code, Exit.FAILED))
+
+
+def _explain(answer: httpx.Response, url: str) -> str:
+    try:
+        error = answer.json()["error"]
+        message, fields = str(error["message"]), list(error["fields"])
+    except (ValueError, KeyError, TypeError):
+        return f"{url} answered with status {answer.status_code} and nothing readable. Is this a Kumite server?"
+    if answer.status_code == 401:
+        message += " Sign in again with: kumite login"
+    lines = [f"  {field['path']}: {field['message']}" for field in fields if field["path"]]
+    general = [f"  {field['message']}" for field in fields if not field["path"] and field["message"] not in message]
+    return "\n".join([message, *lines, *general])

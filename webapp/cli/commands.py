@@ -1,0 +1,218 @@
+"""The commands that speak to a server."""
+
+import argparse
+import csv
+import getpass
+import sys
+import time
+from uuid import uuid4
+
+from webapp.cli import follow, screen
+from webapp.cli.client import Api, Json
+from webapp.cli.config import DEFAULT_URL, Config, load_config, save_config
+from webapp.cli.errors import CliError, Exit
+from webapp.cli.specs import read_text, with_changes
+
+
+def login(arguments: argparse.Namespace) -> int:
+    """Store address and token after checking that they work."""
+    token = arguments.token or getpass.getpass("Token (kmt_...): ")
+    config = Config(url=(arguments.url or DEFAULT_URL).rstrip("/"), token=token.strip())
+    with Api(config) as api:
+        me = api.get("me/")
+    path = save_config(config)
+    screen.say(f"Signed in at {config.url} as {me['name']} ({me['email']}). The token is kept in {path}.")
+    return Exit.OK
+
+
+def methods(arguments: argparse.Namespace) -> int:
+    with Api(load_config()) as api:
+        if arguments.slug:
+            return _show_method(api.get(f"methods/{arguments.slug}/"))
+        found = api.get("methods/")
+    rows = screen.table("method", "title", "idea")
+    for method in found:
+        rows.add_row(*screen.cells(method["slug"], method["title"], method["summary"]))
+    screen.out.print(rows)
+    return Exit.OK
+
+
+def _show_method(method: Json) -> int:
+    screen.say(method["title"], style="bold")
+    screen.say(method["summary"])
+    paper = method["paper"]
+    screen.say(f"{paper['authors']}, {paper['year']}: {paper['title']} (arXiv {paper['arxiv']})", style="dim")
+    presets = screen.table("preset", "title", "description")
+    for preset in method["presets"]:
+        presets.add_row(*screen.cells(preset["slug"], preset["title"], preset["description"]))
+    knobs = screen.table("knob", "default", "help")
+    for name, schema in method["knobs"]["properties"].items():
+        knobs.add_row(*screen.cells(f"method.{name}", schema.get("default", ""), schema.get("description", "")))
+    screen.out.print(presets, knobs, sep="\n\n")
+    return Exit.OK
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Create an experiment from a spec file and queue its run."""
+    text = read_text(arguments.spec)
+    body: Json = {"spec": with_changes(text, arguments.set)} if arguments.set else {"yaml": text}
+    if arguments.workspace:
+        body["workspace"] = arguments.workspace
+    with Api(load_config()) as api:
+        experiment = _create(api, body)
+        run_id = experiment["runs"][0]["id"]
+        screen.say(f"Run {run_id} of {experiment['name']} is queued: {api.url}/runs/{run_id}/")
+        return follow.watch(api, run_id) if arguments.watch else Exit.OK
+
+
+def _create(api: Api, body: Json) -> Json:
+    """Ask once more if the answer got lost on the way; the key makes sure that only one experiment comes of it."""
+    key = str(uuid4())
+    try:
+        created: Json = api.post("experiments/", body, idempotency_key=key)
+    except CliError as error:
+        if error.code != Exit.UNREACHABLE:
+            raise
+        time.sleep(1)
+        created = api.post("experiments/", body, idempotency_key=key)
+    return created
+
+
+def runs(arguments: argparse.Namespace) -> int:
+    wanted = {"status": arguments.status, "method": arguments.method, "search": arguments.search}
+    with Api(load_config()) as api:
+        found = list(api.pages("runs/", limit=arguments.limit, **wanted))
+    if arguments.json:
+        screen.say_json(found)
+    elif not found:
+        screen.say("No run matches. Start one with: kumite run spec.yaml")
+    else:
+        screen.out.print(_runs_table(found))
+    return Exit.OK
+
+
+def _runs_table(found: list[Json]) -> object:
+    rows = screen.table("run", "experiment", "method", "seed", "status", "step", "created")
+    for each in found:
+        title, steps = f"{each['experiment_name']} #{each['number']}", f"{each['step']}/{each['total_steps']}"
+        left = screen.cells(each["id"][:8], title, each["method"], each["seed"])
+        rows.add_row(*left, screen.status_text(each["status"]), *screen.cells(steps, screen.ago(each["created_at"])))
+    return rows
+
+
+def show(arguments: argparse.Namespace) -> int:
+    with Api(load_config()) as api:
+        found = api.get(f"runs/{api.run_id(arguments.run)}/")
+        evaluations = api.get(f"runs/{found['id']}/evaluations/")
+    if arguments.json:
+        screen.say_json(found)
+        return Exit.OK
+    screen.say(f"{found['experiment_name']} #{found['number']}", style="bold")
+    rows = screen.table("", "")
+    rows.show_header = False
+    rows.add_row("status", screen.status_text(found["status"]))
+    for name in (
+        "id",
+        "workspace",
+        "method",
+        "seed",
+        "waiting_reason",
+        "phase",
+        "worker",
+        "failure_text",
+        "explanation",
+    ):
+        if found[name] not in (None, ""):
+            rows.add_row(name.replace("_", " "), *screen.cells(found[name]))
+    rows.add_row("step", f"{found['step']} of {found['total_steps']}")
+    if evaluations:
+        rows.add_row(*screen.cells("held-out, first", _scores(evaluations[0])))
+        rows.add_row(*screen.cells("held-out, last", _scores(evaluations[-1])))
+    screen.out.print(rows)
+    return Exit.OK
+
+
+def _scores(evaluation: Json) -> str:
+    scores = ", ".join(f"{name} {value:.3f}" for name, value in evaluation["scores"].items())
+    return f"{scores} (step {evaluation['step']})"
+
+
+def control(arguments: argparse.Namespace) -> int:
+    """pause, resume, checkpoint or stop."""
+    with Api(load_config()) as api:
+        run_id = api.run_id(arguments.run)
+        found = api.post(f"runs/{run_id}/{arguments.command}/")
+    screen.say(f"Run {run_id[:8]}: {arguments.command} requested; it is {found['status'].replace('_', ' ')}.")
+    return Exit.OK
+
+
+def metrics(arguments: argparse.Namespace) -> int:
+    """Metric values as a table or as CSV; without names, the names there are."""
+    with Api(load_config()) as api:
+        path = f"runs/{api.run_id(arguments.run)}/metrics/"
+        found = api.get(path, names=",".join(arguments.name), max_points=arguments.max_points)
+    if unknown := [name for name in arguments.name if name not in found["names"]]:
+        raise CliError(
+            f"The run has not reported {', '.join(unknown)}. List what it has with: kumite metrics RUN", Exit.NOT_FOUND
+        )
+    if not arguments.name:
+        screen.say("\n".join(found["names"]) or "The run has not reported any metric yet.")
+        return Exit.OK
+    header, rows = ["step", *arguments.name], _by_step(arguments.name, found["series"])
+    if arguments.csv:
+        csv.writer(sys.stdout).writerows([header, *rows])
+        return Exit.OK
+    shown = screen.table(*header)
+    for row in rows:
+        shown.add_row(*screen.cells(*row))
+    screen.out.print(shown)
+    return Exit.OK
+
+
+def _by_step(names: list[str], series: dict[str, Json]) -> list[list[object]]:
+    columns = [dict(zip(series[name]["steps"], series[name]["values"], strict=True)) for name in names]
+    steps = sorted({step for column in columns for step in column})
+    return [[step, *(column.get(step) for column in columns)] for step in steps]
+
+
+def samples(arguments: argparse.Namespace) -> int:
+    with Api(load_config()) as api:
+        path = f"runs/{api.run_id(arguments.run)}/samples/"
+        if arguments.seq:
+            return _show_sample(api.get(f"{path}{arguments.seq}/"))
+        found = api.get(path, show=arguments.show, limit=arguments.limit)["results"]
+    if not found:
+        screen.say("No sample matches yet.")
+        return Exit.OK
+    rows = screen.table("seq", "step", "question", "answers right", "kept")
+    for each in found:
+        right = ", ".join(f"{t['role']} {t['right']}/{t['count']}" for t in each["roles"] if t["right"] + t["wrong"])
+        kept = {True: "yes", False: "no", None: ""}[each["kept"]]
+        rows.add_row(*screen.cells(each["seq"], each["step"], each["title"], right, kept))
+    screen.out.print(rows)
+    return Exit.OK
+
+
+def _show_sample(event: Json) -> int:
+    sample = event["data"]
+    screen.say(sample["title"], style="bold")
+    for turn in sample["turns"]:
+        truth = {True: ", right", False: ", wrong", None: ""}[turn.get("correct")]
+        reward = "" if turn.get("reward") is None else f", reward {turn['reward']:.3f}"
+        screen.say(f"\n{turn['role']}{reward}{truth}", style="cyan")
+        screen.say(turn["text"])
+        terms = ", ".join(f"{name} {value:.3f}" for name, value in (turn.get("rewards") or {}).items())
+        if terms:
+            screen.say(terms, style="dim")
+    return Exit.OK
+
+
+def logs(arguments: argparse.Namespace) -> int:
+    with Api(load_config()) as api:
+        run_id = api.run_id(arguments.run)
+        lines = api.get(f"runs/{run_id}/logs/", limit=arguments.limit)["results"][::-1]
+        for line in lines:
+            follow.print_line(line["step"], line["level"], line["text"])
+        if arguments.follow:
+            return follow.follow_logs(api, run_id, after=lines[-1]["seq"] if lines else 0)
+    return Exit.OK

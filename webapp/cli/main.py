@@ -1,0 +1,172 @@
+"""``kumite``: reads the arguments and calls the command."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from webapp.cli.errors import CliError, Exit
+
+Command = Callable[[argparse.Namespace], int]
+EPILOG = """\
+A RUN is a run's id, the first characters of it, or 'last'.
+Sign in once with 'kumite login'; KUMITE_URL and KUMITE_TOKEN override what it stored.
+
+exit codes: 0 done, 1 failed, 2 wrong input, 3 not signed in or not allowed, 4 not found, 5 no server answers
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the ``kumite`` script."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.call(arguments))
+    except CliError as error:
+        from webapp.cli import screen
+
+        screen.err.print(screen.clean(error), style="red", markup=False, soft_wrap=True)
+        return error.code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kumite",
+        description="Compose, run and watch language models that improve by self-play.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_local(commands)
+    _add_sign_in(commands)
+    _add_specs(commands)
+    _add_runs(commands)
+    _add_reading(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, help_text: str, call: Command) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = commands.add_parser(name, help=help_text, description=help_text)
+    added.set_defaults(call=call, command=name)
+    return added
+
+
+def _remote(name: str) -> Command:
+    """The function of that name in ``commands``, imported when it is called."""
+
+    def call(arguments: argparse.Namespace) -> int:
+        from webapp.cli import commands
+
+        command: Command = getattr(commands, name)
+        return command(arguments)
+
+    return call
+
+
+def _add_local(commands: Any) -> None:
+    for name, help_text in (
+        ("up", "Start everything on this machine."),
+        ("demo", "Start everything, teach the starter model and watch it play against itself."),
+    ):
+        start = _add(commands, name, help_text, _up)
+        start.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        start.add_argument("--port", type=int, help="port to listen on (default: the first free one from 8000)")
+    _add(commands, "down", "Stop what runs here.", _down)
+    _add(commands, "status", "Tell what runs here.", _status)
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from webapp.cli.up import up
+
+    return up(demo=arguments.command == "demo", host=arguments.host, port=arguments.port)
+
+
+def _down(_: argparse.Namespace) -> int:
+    from webapp.cli.up import down
+
+    return down()
+
+
+def _status(_: argparse.Namespace) -> int:
+    from webapp.cli.up import status
+
+    return status()
+
+
+def _add_sign_in(commands: Any) -> None:
+    login = _add(commands, "login", "Store the address of a server and your token.", _remote("login"))
+    login.add_argument("--url", help="address of the server (default: http://127.0.0.1:8000)")
+    login.add_argument("--token", help="token from your account page; asked for if left out")
+
+
+def _add_specs(commands: Any) -> None:
+    methods = _add(commands, "methods", "List the self-play methods, or show one.", _remote("methods"))
+    methods.add_argument("slug", nargs="?", metavar="METHOD")
+    run = _add(commands, "run", "Create an experiment from a spec and queue its run.", _remote("run"))
+    run.add_argument("--workspace", help="slug of the workspace; needed if you belong to several")
+    run.add_argument("--watch", action="store_true", help="follow the run until it ends")
+    validate = _add(commands, "validate", "Check a spec without a server.", _validate)
+    validate.add_argument("--resolved", action="store_true", help="print it with every default written out")
+    for added in (run, validate):
+        added.add_argument("spec", metavar="SPEC.YAML", help="file with the spec; - reads standard input")
+        added.add_argument("--set", action="append", default=[], metavar="A.B=C", help="change one field; repeatable")
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from webapp.cli.specs import validate
+
+    return validate(arguments)
+
+
+def _add_runs(commands: Any) -> None:
+    runs = _add(commands, "runs", "List runs, newest first.", _remote("runs"))
+    runs.add_argument("--status", help="queued, running, paused, succeeded, failed, ...")
+    runs.add_argument("--method", help="slug of a method")
+    runs.add_argument("--search", help="part of the experiment's name")
+    runs.add_argument("--limit", type=_positive, default=20, help="most rows (default: %(default)s)")
+    runs.add_argument("--json", action="store_true", help="print JSON")
+    show = _with_run(_add(commands, "show", "Show one run.", _remote("show")))
+    show.add_argument("--json", action="store_true", help="print JSON")
+    for name, help_text in (
+        ("pause", "Pause a run after its present step, with a checkpoint."),
+        ("resume", "Put a paused run back into the queue."),
+        ("checkpoint", "Save a checkpoint after the present step."),
+        ("stop", "Stop a run after its present step, with a checkpoint."),
+    ):
+        _with_run(_add(commands, name, help_text, _remote("control")))
+
+
+def _add_reading(commands: Any) -> None:
+    metrics = _with_run(_add(commands, "metrics", "Print a run's metrics, or their names.", _remote("metrics")))
+    metrics.add_argument("--name", action="append", default=[], help="metric to print, e.g. reward/solver; repeatable")
+    metrics.add_argument("--csv", action="store_true", help="print CSV")
+    metrics.add_argument("--max-points", type=_positive, default=10_000, help="most points a metric (10 to 10000)")
+    samples = _with_run(_add(commands, "samples", "List sampled questions, or read one.", _remote("samples")))
+    samples.add_argument("--seq", type=_positive, help="read this one in full")
+    shows = ("all", "disagreement", "wrong", "right", "kept", "rejected")
+    samples.add_argument("--show", choices=shows, default="all", help="which ones (default: %(default)s)")
+    samples.add_argument("--limit", type=_positive, default=20, help="most rows (default: %(default)s)")
+    logs = _with_run(_add(commands, "logs", "Print a run's log.", _remote("logs")))
+    logs.add_argument("--follow", action="store_true", help="go on until the run ends")
+    logs.add_argument("--limit", type=_positive, default=100, help="most lines to begin with (default: %(default)s)")
+
+
+def _with_run(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("run", metavar="RUN", help="id, first characters of it, or 'last'")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
