@@ -10,7 +10,7 @@ from training_core.policies.tokenizer import build_tokenizer
 
 def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     """Save a Qwen2 of some ten thousand parameters with the starter's tokenizer; returns the folder."""
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(max_context=256)
     torch.manual_seed(seed)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
