@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import Http404
 
@@ -60,6 +60,9 @@ class Claim:
     attempt: int
     spec: dict[str, Any]
     gpu_uuids: tuple[str, ...]
+    last_seq: int
+    """Events up to this one are stored."""
+    last_step: int
     checkpoint_requests: int
     seconds_used: float
     """Time earlier attempts had a slot, for ``resources.max_hours``."""
@@ -126,14 +129,18 @@ def register_worker(*, name: str, pid: int) -> Worker:
     return worker
 
 
-def unregister_worker(*, worker_id: UUID) -> None:
+def unregister_worker(*, worker: Worker) -> None:
     """The worker ended in good order."""
-    Worker.objects.filter(pk=worker_id).update(stopped_at=Now())
+    _same_process(worker).update(stopped_at=Now())
 
 
-def beat(*, worker_id: UUID) -> None:
-    """Sign of life."""
-    Worker.objects.filter(pk=worker_id).update(last_beat_at=Now(), stopped_at=None)
+def beat(*, worker: Worker) -> bool:
+    """Sign of life; False if the worker was forgotten or its name has gone to another process."""
+    return bool(_same_process(worker).update(last_beat_at=Now(), stopped_at=None))
+
+
+def _same_process(worker: Worker) -> QuerySet[Worker]:
+    return Worker.objects.filter(pk=worker.pk, pid=worker.pid, start_ticks=worker.start_ticks)
 
 
 @transaction.atomic(durable=True)
@@ -227,6 +234,8 @@ def claim_run(*, worker: Worker) -> Claim | None:
         attempt=run.attempt,
         spec=run.spec,
         gpu_uuids=tuple(slot.device_uuid for slot in taken if slot.kind == SlotKind.GPU),
+        last_seq=run.last_seq,
+        last_step=run.last_step,
         checkpoint_requests=run.checkpoint_requests,
         seconds_used=seconds_used,
     )
@@ -316,10 +325,10 @@ def _conclude(run: Run, outcome: Outcome, actor_kind: TransitionActor) -> Run:
     to = _destination(run, outcome)
     run.lease_expires_at = None
     run.phase_text, run.phase_fraction = "", None
-    if to == RunStatus.QUEUED:
+    if to in {RunStatus.QUEUED, RunStatus.PAUSED}:
         run.worker = None
         run.phase_text = outcome.reason[:300]
-        if outcome.counts:
+        if to == RunStatus.QUEUED and outcome.counts:
             wait = timedelta(seconds=timing.backoff_s(run.failed_attempts))
             Run.objects.filter(pk=run.pk).update(not_before=Now() + wait)
     if to == RunStatus.PAUSED:
@@ -385,7 +394,7 @@ def reap_machine() -> int:
     return ended
 
 
-def _expired() -> Any:
+def _expired() -> QuerySet[Run]:
     return Run.objects.filter(status__in=HELD, lease_expires_at__lte=Now())
 
 

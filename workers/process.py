@@ -1,0 +1,137 @@
+"""The training process: started so that it cannot outlive its supervisor, and killed exactly."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from django.conf import settings
+
+from webapp.fleet.folders import models_folder
+from webapp.fleet.processes import MARK, PROC, ProcessId, identify, lease_mark
+from webapp.fleet.services import Claim
+from workers.output import OutputLog
+
+_PR_SET_PDEATHSIG = 1
+_PASSED_ON = frozenset({"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME"})
+_PASSED_ON |= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
+_PASSED_ON |= {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"}
+_PASSED_ON_PREFIXES = ("LC_", "HF_", "CUDA_", "NVIDIA_", "NCCL_", "TORCH_", "PYTORCH_")
+"""Everything else stays behind: the settings of the web, the database and Redis are no business of a run."""
+
+
+class Child:
+    """One training process in a session of its own."""
+
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: OutputLog) -> None:
+        """Start it. Call from the main thread: the kernel watches the thread that forked, not the process."""
+        self._popen = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(env),
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509
+        )
+        assert self._popen.stdout is not None
+        output.drain(self._popen.stdout)
+        identity = identify(self._popen.pid)  # there even if it has ended: nobody has waited for it yet
+        assert identity is not None
+        self.id: ProcessId = identity
+        self._be_first_when_memory_ends()
+
+    def poll(self) -> int | None:
+        """The exit status, negative for a signal, or None while it runs."""
+        return self._popen.poll()
+
+    def wait(self, timeout_s: float) -> int | None:
+        try:
+            return self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def terminate(self) -> None:
+        if self.poll() is None:
+            self._popen.terminate()
+
+    def kill(self) -> None:
+        """End the process and its group at once."""
+        if self.poll() is None:
+            try:
+                os.killpg(self._popen.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def dump_stacks(self) -> bool:
+        """Ask for the stacks of all threads in the output; False if the process would die of the question."""
+        if not _catches(self._popen.pid, signal.SIGUSR1):
+            return False
+        self._popen.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)
+        return True
+
+    def cpu_s(self) -> float:
+        """CPU time used so far by the process and its ended children."""
+        try:
+            text = (PROC / str(self._popen.pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return 0.0
+        fields = text.rpartition(")")[2].split()
+        return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+    def _be_first_when_memory_ends(self) -> None:
+        try:
+            (PROC / str(self._popen.pid) / "oom_score_adj").write_text("500", encoding="ascii")
+        except OSError:  # it has ended, or the container forbids it
+            pass
+
+
+def training_argv(folder: Path, *, resume: bool) -> list[str]:
+    argv = [sys.executable, "-m", "training_core", "run", str(folder / "spec.yaml"), "--dir", str(folder)]
+    return [*argv, "--resume"] if resume else argv
+
+
+def training_environment(claim: Claim) -> dict[str, str]:
+    """What a run sees of the environment: the machine, its GPUs and its thread count, no secrets of the installation."""
+    kept = {
+        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    threads = str(claim.spec.get("resources", {}).get("threads", 1))
+    return {
+        **kept,
+        "CUDA_VISIBLE_DEVICES": ",".join(claim.gpu_uuids),
+        "KUMITE_MODELS_DIR": str(models_folder()),
+        MARK: lease_mark(claim.run_id, claim.token),
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "PYTHONPATH": str(settings.BASE_DIR),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONHASHSEED": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def _die_with(parent_pid: int) -> Callable[[], None]:
+    libc = ctypes.CDLL(None)  # loaded before the fork, where it would not be safe
+
+    def in_child() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent_pid:  # the supervisor died before the request was in place
+            os._exit(1)
+
+    return in_child
+
+
+def _catches(pid: int, signal_number: signal.Signals) -> bool:
+    try:
+        status = (PROC / str(pid) / "status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    mask = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+    return bool(int(mask, 16) >> (signal_number - 1) & 1)

@@ -1,0 +1,31 @@
+"""The two tasks: look for work, and look for the dead."""
+
+import logging
+
+from webapp.experiments import doorbell as bell
+from webapp.fleet import services as fleet
+from workers import lifecycle
+from workers.app import app
+from workers.supervisor import supervise
+
+logger = logging.getLogger(__name__)
+
+
+@app.task(name="workers.tasks.doorbell", ignore_result=True)
+def doorbell() -> None:
+    """Carry out queued runs until none fits. Rung too often or too seldom, the outcome is the same."""
+    worker = lifecycle.this_worker()
+    while not lifecycle.is_shutting_down():
+        claim = fleet.claim_run(worker=worker)
+        if claim is None:
+            return
+        bell.ring()  # another slot may be free for the next run in the queue
+        logger.info("run.claimed", extra={"run": str(claim.run_id), "attempt": claim.attempt})
+        supervise(claim)
+
+
+@app.task(name="workers.tasks.reap", ignore_result=True, time_limit=120)
+def reap() -> None:
+    """Take runs back from workers that no longer answer."""
+    if ended := fleet.reap():
+        logger.warning("leases.expired", extra={"runs": ended})
