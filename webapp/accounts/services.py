@@ -93,9 +93,24 @@ def create_sign_in_link(user: User) -> str:
 def use_sign_in_link(secret: str) -> User | None:
     """The user a link signs in, the first time it is used within its ten minutes; None ever after."""
     now = timezone.now()
-    usable = SignInLink.objects.filter(digest=digest_of(secret), used_at=None, expires_at__gt=now, user__is_active=True)
-    if usable.update(used_at=now) == 0:  # one statement, so of two that come together only one gets in
+    # One statement with conditions on its own table only: those are checked again after waiting for the row, so of two
+    # requests that come together one gets in. A join would be put into a subquery, which is not checked again.
+    usable = SignInLink.objects.filter(digest=digest_of(secret), used_at=None, expires_at__gt=now)
+    if usable.update(used_at=now) == 0:
         return None
     link = SignInLink.objects.select_related("user").get(digest=digest_of(secret))
+    if not link.user.is_active:
+        return None
     record(actor=link.user, action="sign_in_link.used", obj=link)
     return link.user
+
+
+@transaction.atomic(durable=True)
+def set_display_name(*, user: User, name: str) -> User:
+    """What others see instead of the e-mail address; empty shows the address again."""
+    name = " ".join(name.split())
+    if len(name) > 80:
+        raise ValueError("A display name has at most 80 characters.")
+    user.display_name = name
+    user.save(update_fields=["display_name"])
+    return user
