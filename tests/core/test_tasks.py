@@ -121,7 +121,7 @@ def test_arithmetic_truth(question, truth):
         (" 1234. ", True),
         ("1,234", True),
         ("$1234$", True),
-        ("01234", False),
+        ("01234", True),
         ("12,34", False),
         ("-1234", False),
         ("", False),

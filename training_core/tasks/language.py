@@ -1,7 +1,7 @@
 """The starter's language: single-token marks around plain characters.
 
     <|solve|>345-12<|go|>            <think>5-2=3,4-1=3,3=3</think><answer>333</answer><|end|>
-    <|judge|>345-12<|reply|>333<|go|>  <think>...</think><score>10</score><|end|>
+    <|judge|>333<|reply|>345-12<|go|>  <think>5-2=3:3.4-1=3:3.3=3:3.</think><score>10</score><|end|>
     <|review|>345-12<|go|>           <score>10</score><|end|>
     <|propose|><|go|>                <question>345-12</question><|end|>
 
@@ -26,8 +26,8 @@ def propose_prompt(reference: str | None = None, reference_answer: str | None = 
     """Ask for a new question, perhaps in the manner of another one."""
     if reference is None:
         return PROPOSE + GO
-    answer = "" if reference_answer is None else REPLY + plain(reference_answer)
-    return PROPOSE + REFERENCE + plain(reference) + answer + GO
+    answer = "" if reference_answer is None else plain(reference_answer) + REPLY
+    return PROPOSE + REFERENCE + answer + plain(reference) + GO
 
 
 def solve_prompt(question: str) -> str:
@@ -36,8 +36,8 @@ def solve_prompt(question: str) -> str:
 
 
 def judge_prompt(question: str, answer: str) -> str:
-    """Ask for a verdict on an answer."""
-    return JUDGE + plain(question) + REPLY + plain(answer) + GO
+    """Ask for a verdict on an answer. The question comes last, where solving has it too, so one skill serves both."""
+    return JUDGE + plain(answer) + REPLY + plain(question) + GO
 
 
 def review_prompt(question: str) -> str:

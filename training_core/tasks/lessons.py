@@ -1,132 +1,123 @@
-"""Teaching text in the starter's language, built from training-side items only."""
+"""Teaching text in the starter's language, built from training-side items only.
+
+Solving is taught by a careless pupil, judging by a careful teacher: the pupil's working contains slips, so a starter that
+learnt from it is mediocre at sampling temperature, while the judge it learnt beside recomputes without slips and can tell.
+Self-play then has something to improve and a judge worth listening to.
+"""
 
 import random
-from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
-from training_core.tasks import language
+from training_core.tasks import language, working
 from training_core.tasks.arithmetic import Arithmetic
 from training_core.tasks.base import Domain, Item
 from training_core.tasks.strings import Strings
 
 Kind = Literal["solve", "judge", "review", "propose"]
 RIGHT_SCORE, WRONG_SCORE = 10, 1
+COLUMN_SLIPS = 0.25
+"""Chance of a slip in one column of a careless pupil's sum."""
+ANSWER_SLIPS = 0.5
+"""Chance that a careless pupil's answer to a string question is wrong."""
+_MALFORMED = 0.5
+_NOISE = "+-=*/?.ab x0123456789"
 
 
 def lesson(domain: Domain, kind: str, rng: random.Random) -> tuple[str, str]:
-    """A prompt and the completion a skilled player would write; ``kind`` is solve, judge, review or propose."""
+    """A prompt and its completion; ``kind`` is solve, judge, review or propose."""
     match kind:
         case "solve":
-            item = domain.sample(rng)
-            return language.solve_prompt(item.question), solution(domain, item)
+            return _solve(domain, rng)
         case "judge":
-            item = domain.sample(rng)
-            reply = item.answer if rng.random() < 0.5 else domain.wrong_answer(item, rng)
-            return language.judge_prompt(item.question, reply), verdict(domain, item, reply)
+            return _judge(domain, rng)
         case "review":
-            question = domain.sample(rng).question
-            if rng.random() < 0.4:
-                question = malformed(domain, question, rng)
-            score = WRONG_SCORE if domain.truth(question) is None else RIGHT_SCORE
-            return language.review_prompt(question), f"<score>{score}</score>{language.END}"
+            return _review(domain, rng)
         case "propose":
-            item, reference = domain.sample(rng), domain.sample(rng)
-            with_reference, with_answer = rng.random() < 0.5, rng.random() < 0.3
-            prompt = language.propose_prompt(
-                reference.question if with_reference else None, reference.answer if with_answer else None
-            )
-            return prompt, f"<question>{item.question}</question>{language.END}"
-    raise ValueError(f"there are no lessons of kind {kind!r}; known kinds: solve, judge, review, propose")
+            return _propose(domain, rng)
+    raise ValueError(f"there are no lessons of kind {kind!r}; known kinds: {', '.join(get_args(Kind))}")
 
 
-def solution(domain: Domain, item: Item) -> str:
-    """Working and answer."""
-    working = ",".join(f"{text}" for text, _ in _steps(domain, item.question))
-    return f"<think>{working}</think><answer>{item.answer}</answer>{language.END}"
+def has_lessons(domain: Domain) -> bool:
+    """Whether the starter can be taught this domain."""
+    return isinstance(domain, Arithmetic | Strings)
 
 
-def verdict(domain: Domain, item: Item, reply: str) -> str:
-    """Recomputes step by step beside the reply, then gives the score."""
+def _solve(domain: Domain, rng: random.Random) -> tuple[str, str]:
+    item = domain.sample(rng)
+    thoughts, answer = _careless(domain, item, rng)
+    return language.solve_prompt(item.question), _completion(thoughts, "answer", answer)
+
+
+def _judge(domain: Domain, rng: random.Random) -> tuple[str, str]:
+    item = domain.sample(rng)
+    reply = item.answer if rng.random() < 0.5 else _wrong(domain, item, rng)
+    if isinstance(domain, Arithmetic):
+        thoughts = working.checked_columns(item.question, reply)
+    else:
+        thoughts = working.string_working(item.question) + working.checked_letters(item.answer, reply)
     score = RIGHT_SCORE if domain.check(reply, item.answer) else WRONG_SCORE
-    return f"<think>{_checked(domain, item, reply)}</think><score>{score}</score>{language.END}"
-
-MODE = "marker"
-
-def _checked(domain: Domain, item: Item, reply: str) -> str:
-    steps = list(_steps(domain, item.question))
-    if MODE == "own":
-        return ",".join(t for t, _ in steps) + ";" + item.answer
-    out = ""
-    if MODE == "marker":
-        back = reply[::-1]
-        for i, (text, d) in enumerate(steps):
-            got = back[i] if i < len(back) else "0"
-            ok = got == d
-            out += text + ("." if ok else "!")
-        return out + item.answer
-    if MODE == "early":
-        back = reply[::-1]
-        for i, (text, d) in enumerate(steps):
-            got = back[i] if i < len(back) else "0"
-            ok = got == d
-            out += text + ("." if ok else "!")
-            if not ok:
-                return out
-        return out + item.answer
-    if MODE == "copy":
-        back = reply[::-1]
-        for i, (text, d) in enumerate(steps):
-            got = back[i] if i < len(back) else "0"
-            out += text + ":" + got + ","
-        return out + item.answer
-    if MODE == "copym":
-        back = reply[::-1]
-        for i, (text, d) in enumerate(steps):
-            got = back[i] if i < len(back) else "0"
-            out += text + ":" + got + ("." if got == d else "!")
-        return out + item.answer
-    raise AssertionError
+    return language.judge_prompt(item.question, reply), _completion(thoughts, "score", str(score))
 
 
-def _steps(domain: Domain, question: str) -> Iterator[tuple[str, str]]:
-    operation = "+" if "+" in question else "-"
-    first, _, second = question.partition(operation)
-    carry = 0
-    for place in range(max(len(first), len(second))):
-        a = int(first[-1 - place]) if place < len(first) else None
-        b = int(second[-1 - place]) if place < len(second) else None
-        if operation == "+":
-            parts = [str(d) for d in (a, b) if d is not None] + (["1"] if carry else [])
-            total = (a or 0) + (b or 0) + carry
-            yield "+".join(parts) + f"={total}", str(total % 10)
-            carry = total // 10
-        else:
-            need = (b or 0) + carry
-            borrowed = (a or 0) < need
-            top = (a or 0) + 10 * borrowed
-            parts = [str(top)] + ([str(b)] if b is not None else []) + (["1"] if carry else [])
-            yield "-".join(parts) + f"={top - need}", str(top - need)
-            carry = int(borrowed)
+def _review(domain: Domain, rng: random.Random) -> tuple[str, str]:
+    question = domain.sample(rng).question
+    if rng.random() < _MALFORMED:
+        question = malformed(domain, question, rng)
+    score = WRONG_SCORE if domain.canonical(question) is None else RIGHT_SCORE
+    return language.review_prompt(question), f"<score>{score}</score>{language.END}"
+
+
+def _propose(domain: Domain, rng: random.Random) -> tuple[str, str]:
+    item, reference = domain.sample(rng), domain.sample(rng)
+    show_reference, show_answer = rng.random() < 0.5, rng.random() < 0.3
+    prompt = language.propose_prompt(
+        reference.question if show_reference else None, reference.answer if show_answer else None
+    )
+    return prompt, f"<question>{item.question}</question>{language.END}"
 
 
 def malformed(domain: Domain, question: str, rng: random.Random) -> str:
-    """A question that nobody could answer, close to a good one."""
+    """A text close to a good question that is no question of the domain."""
     while True:
         at = rng.randrange(len(question))
-        kind = rng.choice(("drop", "insert", "insert", "repeat", "cut", "swap", "negative"))
-        if kind == "drop":
-            spoiled = question[:at] + question[at + 1 :]
-        elif kind == "insert":
-            spoiled = question[:at] + rng.choice("+-=*/?abc x0123456789") + question[at:]
-        elif kind == "repeat":
-            spoiled = question + question[at:]
-        elif kind == "cut":
-            spoiled = question[: at + 1]
-        elif kind == "swap":
-            i = question.find("-")
-            spoiled = question[i+1:] + "-" + question[:i] if i > 0 else question[::-1]
-        else:
-            i = question.find("-")
-            spoiled = question[i+1:] + "-" + question[:i] if i > 0 else question
-        if domain.truth(spoiled) is None:
+        spoiled = {
+            "drop": question[:at] + question[at + 1 :],
+            "insert": question[:at] + rng.choice(_NOISE) + question[at:],
+            "replace": question[:at] + rng.choice(_NOISE) + question[at + 1 :],
+            "repeat": question + question[at:],
+            "cut": question[:at],
+            "turn": _turned(question),
+        }[rng.choice(("drop", "insert", "replace", "repeat", "cut", "turn", "turn"))]
+        if spoiled and domain.canonical(spoiled) is None:
             return spoiled
+
+
+def _careless(domain: Domain, item: Item, rng: random.Random) -> tuple[str, str]:
+    """Working and answer of a pupil who slips now and then."""
+    if isinstance(domain, Arithmetic):
+        written = working.columns(item.question, slip_rate=COLUMN_SLIPS, rng=rng)
+        return ",".join(column.text for column in written), working.number(written)
+    answer = domain.wrong_answer(item, rng) if rng.random() < ANSWER_SLIPS else item.answer
+    return working.string_working(item.question), answer
+
+
+def _wrong(domain: Domain, item: Item, rng: random.Random) -> str:
+    """Mostly the careless pupil's own mistakes, then mistakes of any kind, and a few answers that are none."""
+    kind = rng.choices(("pupil", "any", "noise"), (6, 5, 1))[0]
+    for _ in range(8 if kind == "pupil" else 0):
+        _, answer = _careless(domain, item, rng)
+        if not domain.check(answer, item.answer):
+            return answer
+    if kind == "noise":
+        at = rng.randint(0, len(item.answer))
+        return item.answer[:at] + rng.choice("+-=x?") + item.answer[at:]
+    return domain.wrong_answer(item, rng)
+
+
+def _turned(question: str) -> str:
+    first, minus, second = question.partition("-")
+    return second + minus + first if minus else question[::-1]
+
+
+def _completion(thoughts: str, tag: str, content: str) -> str:
+    return f"<think>{thoughts}</think><{tag}>{content}</{tag}>{language.END}"

@@ -1,0 +1,52 @@
+"""What a starter is made of. Equal recipes make equal starters on one kind of machine."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from training_core.spec.tasks import ArithmeticTask, StringsTask
+
+LESSONS_VERSION = 1
+"""Raised whenever language, lessons or teaching change, so that older starters are made anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Shape, lessons and schedule of a starter. Example: ``Recipe(task={"kind": "arithmetic", ...}, seed=0)``."""
+
+    task: dict[str, Any]
+    seed: int
+    version: int = LESSONS_VERSION
+    hidden_size: int = 96
+    num_layers: int = 3
+    num_heads: int = 4
+    intermediate_size: int = 256
+    max_context: int = 512
+    batch_size: int = 64
+    num_steps: int = 900
+    """Steps of the first course; its step size falls to 0 over the second half."""
+    extra_steps: int = 200
+    """Steps of each further course, taken while the scores are not reached."""
+    max_extra_courses: int = 4
+    muon_lr: float = 0.02
+    adamw_lr: float = 0.006
+    judge_weight: float = 2.0
+    """Weight of judging in the loss: a judge without skill ruins the solver."""
+    mixture: dict[str, float] = field(
+        default_factory=lambda: {"judge": 0.55, "solve": 0.2, "review": 0.1, "propose": 0.15}
+    )
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Name of the starter's folder."""
+        return f"starter-{self.task['kind']}-{self.digest[:16]}"
+
+
+def starter_recipe(task: ArithmeticTask | StringsTask, *, seed: int = 0) -> Recipe:
+    """The recipe of the starter for a task."""
+    return Recipe(task=task.model_dump(mode="json"), seed=seed)

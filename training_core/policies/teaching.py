@@ -1,0 +1,189 @@
+"""Teaches a small model the starter's language from generated text.
+
+Shapes: B rows, T tokens, N taught tokens end to end, V vocabulary.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from torch.nn import functional as F
+
+from training_core.policies.examination import LEAST, Scores, examine
+from training_core.policies.loaded import LoadedPolicy
+from training_core.policies.recipe import Recipe
+from training_core.policies.tokenizer import build_tokenizer
+from training_core.spec.tasks import TaskSpec
+from training_core.tasks import language
+from training_core.tasks.base import Domain
+from training_core.tasks.lessons import lesson
+from training_core.tasks.registry import make_domain
+
+WARMUP_STEPS = 20
+EXTRA_SCALE = 0.3
+"""Step size at the beginning of a further course, as a share of the first one's."""
+FIRST_COURSE, EXAMINED = 0.9, 0.93
+"""Fractions of the work that the first course and the first examination end at."""
+BATCHES_TOGETHER = 4
+"""Batches drawn at once and sorted by length, so that little is padded."""
+REPORT_EVERY_S = 0.5
+_TASK: TypeAdapter[Any] = TypeAdapter(TaskSpec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taught:
+    """A starter with the scores it left school with."""
+
+    policy: LoadedPolicy
+    scores: Scores
+    num_steps: int
+    cpu_s: float
+
+
+def teach(recipe: Recipe, progress: Callable[[float, str], None]) -> Taught:
+    """Make and teach a starter in one thread; the same recipe gives the same weights on one kind of machine."""
+    begin = time.process_time()
+    domain = make_domain(_TASK.validate_python(recipe.task))
+    with _one_thread():
+        school = _School(recipe, domain, _Reporter(progress))
+        school.course(recipe.num_steps, scale=1.0, begin=0.0, end=FIRST_COURSE)
+        scores = school.examine(FIRST_COURSE)
+        for extra in range(recipe.max_extra_courses):
+            if scores.reaches(LEAST):
+                break
+            start = EXAMINED + (1 - EXAMINED) * extra / recipe.max_extra_courses
+            school.course(recipe.extra_steps, scale=EXTRA_SCALE, begin=start, end=start)
+            scores = school.examine(start)
+    return Taught(policy=school.policy, scores=scores, num_steps=school.num_steps, cpu_s=time.process_time() - begin)
+
+
+class _Reporter:
+    """Passes progress on, but not more often than anybody reads it."""
+
+    def __init__(self, progress: Callable[[float, str], None]) -> None:
+        self._progress = progress
+        self._last = 0.0
+
+    def __call__(self, fraction: float, text: str) -> None:
+        if time.monotonic() - self._last >= REPORT_EVERY_S:
+            self._last = time.monotonic()
+            self._progress(fraction, text)
+
+
+class _School:
+    """A model, its optimisers and the source of its lessons."""
+
+    def __init__(self, recipe: Recipe, domain: Domain, report: _Reporter) -> None:
+        self.policy = new_policy(recipe)
+        self.num_steps = 0
+        self._recipe, self._domain, self._report = recipe, domain, report
+        self._rng = random.Random(recipe.seed)
+        named = list(self.policy.model.named_parameters())
+        matrices = [p for name, p in named if p.ndim == 2 and "embed_tokens" not in name]
+        rest = [p for name, p in named if p.ndim != 2 or "embed_tokens" in name]
+        self._optimizers = (
+            (torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.0), recipe.muon_lr),
+            (torch.optim.AdamW(rest, lr=recipe.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0), recipe.adamw_lr),
+        )
+
+    def course(self, num_steps: int, *, scale: float, begin: float, end: float) -> None:
+        """Teach for ``num_steps``; the step size warms up, stays, and falls to 0 over the second half."""
+        self.policy.model.train()
+        batches = self._batches()
+        for step in range(num_steps):
+            warm, fall = min(1.0, (step + 1) / WARMUP_STEPS), min(1.0, 2 * (1 - step / num_steps))
+            self._step(*next(batches), scale=scale * warm * fall)
+            self.num_steps += 1
+            self._report(begin + (end - begin) * step / num_steps, f"Teaching the starter, lesson {self.num_steps}")
+
+    def examine(self, fraction: float) -> Scores:
+        self.policy.model.eval()
+        return examine(self.policy, self._domain, lambda: self._report(fraction, "Examining the starter"))
+
+    def _step(self, ids_BT: torch.Tensor, weight_BT: torch.Tensor, *, scale: float) -> None:
+        logits_BTV = self.policy.model(input_ids=ids_BT[:, :-1], use_cache=False).logits
+        taught_BT = weight_BT[:, 1:] > 0
+        weight_N = weight_BT[:, 1:][taught_BT]
+        loss_N = F.cross_entropy(logits_BTV[taught_BT], ids_BT[:, 1:][taught_BT], reduction="none")
+        torch.autograd.backward((loss_N * weight_N).sum() / weight_N.sum())
+        torch.nn.utils.clip_grad_norm_(self.policy.model.parameters(), 1.0)
+        for optimizer, lr in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr * scale
+            optimizer.step()  # type: ignore[no-untyped-call]  # torch leaves Muon.step unannotated
+            optimizer.zero_grad(set_to_none=True)
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Token ids and loss weights; rows are padded on the right, where causal attention never looks."""
+        size = self._recipe.batch_size
+        while True:
+            texts = sorted((self._lesson() for _ in range(BATCHES_TOGETHER * size)), key=_length)
+            order = list(range(BATCHES_TOGETHER))
+            self._rng.shuffle(order)
+            for place in order:
+                rows = texts[place * size : (place + 1) * size]
+                ids_BT = torch.zeros(size, max(map(_length, rows)), dtype=torch.long)
+                weight_BT = torch.zeros(ids_BT.shape)
+                for row, (prompt, completion, weight) in enumerate(rows):
+                    start, end = len(prompt), len(prompt) + len(completion)
+                    ids_BT[row, :end] = torch.tensor([*prompt, *completion])
+                    weight_BT[row, start:end] = weight
+                yield ids_BT, weight_BT
+
+    def _lesson(self) -> tuple[list[int], list[int], float]:
+        mixture = self._recipe.mixture
+        kind = self._rng.choices(list(mixture), list(mixture.values()))[0]
+        prompt, completion = lesson(self._domain, kind, self._rng)
+        weight = self._recipe.judge_weight if kind == "judge" else 1.0
+        return self.policy.encode(prompt), self.policy.encode(completion), weight
+
+
+def new_policy(recipe: Recipe) -> LoadedPolicy:
+    """An untaught starter."""
+    from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
+
+    tokenizer = build_tokenizer(max_context=recipe.max_context)
+    config = Qwen2Config(
+        vocab_size=len(language.VOCABULARY),
+        hidden_size=recipe.hidden_size,
+        num_hidden_layers=recipe.num_layers,
+        num_attention_heads=recipe.num_heads,
+        num_key_value_heads=recipe.num_heads,
+        intermediate_size=recipe.intermediate_size,
+        max_position_embeddings=recipe.max_context,
+        rope_parameters={"rope_type": "default", "rope_theta": 1000.0},
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = Qwen2ForCausalLM(config)
+    return LoadedPolicy(
+        model=model,
+        tokenizer=tokenizer,
+        style="starter",
+        end_ids=frozenset({tokenizer.eos_token_id}),
+        max_context=recipe.max_context,
+    )
+
+
+def _length(text: tuple[list[int], list[int], float]) -> int:
+    return len(text[0]) + len(text[1])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread is the fastest for a model this small, and the only way to equal weights everywhere."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
