@@ -98,11 +98,12 @@ def _completion_tokens(spec: ExperimentSpec) -> int:
 
 def _memory(spec: ExperimentSpec, params: float, completions: int, length: int) -> float:
     weight = 4 if spec.model.dtype == "float32" else 2
-    if spec.model.adapter is None:
-        state = params * (weight + weight + 8)
-    else:
-        # Two thin matrices of this rank beside each square one: about rank / 350 of a 3-billion-parameter model's weights.
-        state = params * weight + 16 * params * spec.model.adapter.rank / 3500
+    adapter = spec.model.adapter
+    # An adapter is two thin matrices beside each square one: about rank / 3500 of a 3-billion-parameter model's weights.
+    trained = params if adapter is None else params * adapter.rank / 3500
+    per_trained = weight + weight + 8 if adapter is None else 16
+    frozen = 0.0 if adapter is None else params * weight
+    state = frozen + trained * per_trained
     batch = min(completions, spec.engine.max_batch)
     keys_and_values = batch * length * 1.5 * weight * _KV_BYTES_PER_PARAM_ROOT * params**0.5
     return state * _ACTIVATION_SHARE + keys_and_values

@@ -1,3 +1,33 @@
-from django.urls import URLPattern, URLResolver
+from django.urls import path, register_converter
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from webapp.experiments import views
+
+
+class ControlConverter:
+    """The ways to control a run; further addresses below a run belong to its page."""
+
+    regex = "pause|resume|checkpoint|stop|share"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(ControlConverter, "control")
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("methods/", views.gallery, name="gallery"),
+    path("methods/<slug:slug>/", views.method, name="method"),
+    path("compose/", views.compose, name="compose"),
+    path("compose/check/", views.compose_check, name="compose_check"),
+    path("compose/block/", views.compose_block, name="compose_block"),
+    path("compose/yaml/", views.compose_yaml, name="compose_yaml"),
+    path("experiments/", views.experiments, name="experiments"),
+    path("experiments/<uuid:experiment_id>/", views.experiment, name="experiment"),
+    path("experiments/<uuid:experiment_id>/launch/", views.launch_again, name="launch_again"),
+    path("experiments/<uuid:experiment_id>/archive/", views.archive, name="archive_experiment"),
+    path("runs/<uuid:run_id>/<control:action>/", views.run_control, name="run_control"),
+]

@@ -13,6 +13,7 @@ from training_core.methods.registry import all_methods
 from webapp.experiments.choices import RunStatus
 from webapp.pages.icons import PATHS, SHAPES, STATUS_SHAPES
 from webapp.pages.sparkline import HEIGHT, WIDTH, Spark, spark
+from webapp.workspaces.models import AuditEvent
 
 register = template.Library()
 
@@ -148,3 +149,35 @@ def attributes(values: dict[str, Any]) -> SafeString:
         if value is not None and value is not False
     ]
     return format_html_join("", ' {}="{}"', written)
+
+
+_DEEDS = {
+    "workspace.created": "created the workspace",
+    "member.added": "added {member} as {role}",
+    "member.role_changed": "made {member} {to} (was {from})",
+    "member.removed": "removed {member}",
+    "member.left": "left",
+    "experiment.created": "composed {name}",
+    "experiment.archived": "archived an experiment",
+    "run.created": "launched a run with seed {seed}",
+    "run.cancel_requested": "stopped a run",
+    "run.pause_requested": "paused a run",
+    "run.resume_requested": "resumed a run",
+    "run.checkpoint_requested": "asked for a checkpoint",
+    "run.priority_changed": "changed a priority from {from} to {to}",
+    "run.requeued": "queued a run again",
+    "run.shared": "shared a run by link",
+    "run.share_revoked": "took back a share link",
+}
+
+
+class _Missing(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+@register.filter
+def audit_words(event: AuditEvent) -> str:
+    """A line of the audit trail as a sentence."""
+    deed = _DEEDS.get(event.action, event.action.replace(".", " ").replace("_", " "))
+    return f"{event.actor or 'The system'} {deed.format_map(_Missing(event.detail))}"

@@ -1,0 +1,39 @@
+"""Markdown documents of the product, rendered to safe HTML."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import nh3
+from django.conf import settings
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+
+_TAGS = {
+    "a", "blockquote", "br", "code", "em", "h2", "h3", "h4", "hr", "img", "li", "ol", "p", "pre", "strong",
+    "table", "tbody", "td", "th", "thead", "tr", "ul",
+}  # fmt: skip
+_ATTRIBUTES = {"a": {"href"}, "td": {"align"}, "th": {"align"}, "img": {"src", "alt"}}
+_LEVEL_DOWN = {"h1": "h2", "h2": "h3", "h3": "h4"}
+
+
+def method_document(slug: str) -> SafeString | None:
+    """The method's own page ``docs/methods/<slug>.md``; None where nobody wrote one."""
+    path = Path(settings.BASE_DIR) / "docs" / "methods" / f"{slug}.md"
+    return _rendered(path, path.stat().st_mtime_ns) if path.is_file() else None
+
+
+@lru_cache(maxsize=64)
+def _rendered(path: Path, _version: int) -> SafeString:
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = markdown.parse(path.read_text(encoding="utf-8"))
+    if tokens and tokens[0].tag == "h1":  # the page has its own heading
+        del tokens[:3]
+    for token in tokens:
+        token.tag = _LEVEL_DOWN.get(token.tag, token.tag)
+        if token.type in {"th_open", "td_open"} and (style := token.attrGet("style")):
+            token.attrs.pop("style")
+            token.attrSet("align", str(style).rpartition(":")[2])
+    html = markdown.renderer.render(tokens, markdown.options, {})
+    clean = nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES)
+    # Written by the product's authors and cut down to an allow-list, so it may stand in the page as HTML.
+    return mark_safe(clean)  # noqa: S308

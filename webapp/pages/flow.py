@@ -1,0 +1,117 @@
+"""Lays out a method's roles and flow as a drawing: boxes on a grid, arrows that avoid other boxes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from training_core.methods.base import FlowEdge, FlowNode
+
+NODE_WIDTH, NODE_HEIGHT = 132, 48
+_COLUMN, _ROW, _MARGIN = 232, 128, 14
+_BOW = 34
+_LABEL_LIFT = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnNode:
+    """``DrawnNode(id="solver", label="Solver", kind="role", x=246, y=142)``; x and y are the upper left corner."""
+
+    id: str
+    label: str
+    kind: str
+    x: int
+    y: int
+    num_knobs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnEdge:
+    path: str
+    label: str
+    label_x: float
+    label_y: float
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    width: int
+    height: int
+    nodes: tuple[DrawnNode, ...]
+    edges: tuple[DrawnEdge, ...]
+
+
+@dataclass(frozen=True)
+class _Point:
+    x: float
+    y: float
+
+
+def draw(nodes: Sequence[FlowNode], edges: Sequence[FlowEdge]) -> Flow:
+    """The drawing of a method's flow."""
+    columns, rows = max((n.x for n in nodes), default=0), max((n.y for n in nodes), default=0)
+    placed = {node.id: node for node in nodes}
+    taken = {(node.x, node.y) for node in nodes}
+    return Flow(
+        width=2 * _MARGIN + columns * _COLUMN + NODE_WIDTH,
+        height=2 * _MARGIN + rows * _ROW + NODE_HEIGHT,
+        nodes=tuple(_drawn_node(node) for node in nodes),
+        edges=tuple(_drawn_edge(edge, placed, taken) for edge in edges),
+    )
+
+
+def _drawn_node(node: FlowNode) -> DrawnNode:
+    corner = _corner(node)
+    return DrawnNode(
+        id=node.id, label=node.label, kind=node.kind, x=round(corner.x), y=round(corner.y), num_knobs=len(node.knobs)
+    )
+
+
+def _corner(node: FlowNode) -> _Point:
+    return _Point(_MARGIN + node.x * _COLUMN, _MARGIN + node.y * _ROW)
+
+
+def _drawn_edge(edge: FlowEdge, placed: dict[str, FlowNode], taken: set[tuple[int, int]]) -> DrawnEdge:
+    source, target = placed[edge.source], placed[edge.target]
+    start, bend_1, bend_2, end = _curve(source, target, blocked=_blocked(source, target, taken))
+    middle = _at_middle(start, bend_1, bend_2, end)
+    vertical = source.x == target.x
+    return DrawnEdge(
+        path=f"M{start.x:.0f} {start.y:.0f}C{bend_1.x:.0f} {bend_1.y:.0f} {bend_2.x:.0f} {bend_2.y:.0f} {end.x:.0f} {end.y:.0f}",
+        label=edge.label,
+        label_x=middle.x,
+        label_y=middle.y + (4 if vertical else -_LABEL_LIFT),
+        source=source.label,
+        target=target.label,
+    )
+
+
+def _blocked(source: FlowNode, target: FlowNode, taken: set[tuple[int, int]]) -> bool:
+    between = range(min(source.x, target.x) + 1, max(source.x, target.x))
+    return source.y == target.y and any((x, source.y) in taken for x in between)
+
+
+def _curve(source: FlowNode, target: FlowNode, *, blocked: bool) -> tuple[_Point, _Point, _Point, _Point]:
+    a, b = _corner(source), _corner(target)
+    half_w, half_h = NODE_WIDTH / 2, NODE_HEIGHT / 2
+    if blocked:  # under the boxes in between
+        shift = half_w / 2 * (1 if b.x > a.x else -1)
+        start = _Point(a.x + half_w + shift, a.y + NODE_HEIGHT)
+        end = _Point(b.x + half_w - shift, b.y + NODE_HEIGHT)
+        depth = NODE_HEIGHT + a.y + _BOW * 1.6
+        return start, _Point(start.x + shift, depth), _Point(end.x - shift, depth), end
+    if source.x == target.x:
+        down = b.y > a.y
+        start = _Point(a.x + half_w, a.y + (NODE_HEIGHT if down else 0))
+        end = _Point(b.x + half_w, b.y + (0 if down else NODE_HEIGHT))
+        return start, start, end, end
+    right = b.x > a.x
+    start = _Point(a.x + (NODE_WIDTH if right else 0), a.y + half_h)
+    end = _Point(b.x + (0 if right else NODE_WIDTH), b.y + half_h)
+    reach = abs(end.x - start.x) / 2 * (1 if right else -1)
+    return start, _Point(start.x + reach, start.y), _Point(end.x - reach, end.y), end
+
+
+def _at_middle(a: _Point, b: _Point, c: _Point, d: _Point) -> _Point:
+    """The point of the cubic Bezier curve at half its parameter."""
+    return _Point((a.x + 3 * b.x + 3 * c.x + d.x) / 8, (a.y + 3 * b.y + 3 * c.y + d.y) / 8)
