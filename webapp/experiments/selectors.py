@@ -1,13 +1,17 @@
 """What a person may see of experiments and runs; ``visible_to`` comes first, 404 for everything else."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Now
 from django.http import Http404
 from django.utils import timezone
 
+from training_core.spec.estimate import estimate
+from training_core.spec.experiment import ExperimentSpec
 from webapp.accounts.digests import digest_of
 from webapp.accounts.models import User
 from webapp.experiments.choices import RunStatus
@@ -15,6 +19,9 @@ from webapp.experiments.models import Experiment, ExperimentQuerySet, Run, RunQu
 from webapp.fleet import timing
 from webapp.fleet.models import SlotKind, Worker
 from webapp.workspaces.models import Workspace
+
+ESTIMATE_TOLERANCE = 1.5
+"""The estimate of memory is a rule of thumb; only what is clearly too large is refused."""
 
 
 def experiments_visible_to(user: User | AnonymousUser) -> ExperimentQuerySet:
@@ -88,33 +95,59 @@ def transitions_of(run: Run) -> QuerySet[RunTransition]:
 
 def waiting_reason(run: Run) -> str:
     """Why a queued run does not run yet, in words; empty for a run that does not wait."""
-    if run.status != RunStatus.QUEUED:
+    return waiting_reasons([run])[run.pk]
+
+
+def waiting_reasons(runs: Sequence[Run]) -> dict[UUID, str]:
+    """The same for many runs in three queries."""
+    queued = [run for run in runs if run.status == RunStatus.QUEUED]
+    if not queued:
+        return {run.pk: "" for run in runs}
+    workers = _living_workers()
+    in_order = Run.objects.filter(status=RunStatus.QUEUED).order_by("-priority", "created_at", "pk")
+    places = {pk: place for place, pk in enumerate(in_order.values_list("pk", flat=True))}
+    return {run.pk: "" for run in runs} | {
+        run.pk: _delay(run) or _never_fits(run, workers) or _place_in_queue(places.get(run.pk, 0)) for run in queued
+    }
+
+
+def memory_refusal(spec: ExperimentSpec) -> str:
+    """A sentence if the spec needs far more memory than any worker has; empty if it fits or nobody can tell."""
+    needed = estimate(spec).memory_bytes
+    num_gpus = spec.resources.num_gpus
+    offers = [_memory_bytes(worker, on_gpu=num_gpus > 0) for worker in _living_workers()]
+    largest = max(offers, default=0)
+    if needed is None or not largest or needed / max(num_gpus, 1) <= largest * ESTIMATE_TOLERANCE:
         return ""
-    now = timezone.now()
-    if run.not_before and run.not_before > now:
-        wait_s = int((run.not_before - now).total_seconds()) + 1
-        return f"waits {wait_s} s before it is tried again"
-    fresh = Worker.objects.filter(stopped_at=None, last_beat_at__gt=now - timedelta(seconds=timing.LEASE_S))
-    workers = list(fresh.prefetch_related("slots"))
+    what = "GPU" if num_gpus else "worker"
+    return (
+        f"This spec needs about {needed / max(num_gpus, 1) / 1e9:.0f} GB of memory{' on each GPU' if num_gpus else ''}; "
+        f"the largest {what} here has {largest / 1e9:.0f} GB. Choose a smaller model, bfloat16, LoRA or a lower "
+        "engine.max_batch."
+    )
+
+
+def _living_workers() -> list[Worker]:
+    alive = Q(stopped_at=None, last_beat_at__gt=Now() - timedelta(seconds=timing.LEASE_S))
+    return list(Worker.objects.filter(alive).prefetch_related("slots"))
+
+
+def _memory_bytes(worker: Worker, *, on_gpu: bool) -> int:
+    if on_gpu:
+        return max((slot.memory_mib for slot in worker.slots.all() if slot.kind == SlotKind.GPU), default=0) * 2**20
+    return int(worker.facts.get("memory_mib", 0)) * 2**20
+
+
+def _delay(run: Run) -> str:
+    left = (run.not_before - timezone.now()).total_seconds() if run.not_before else 0
+    return f"waits {int(left) + 1} s before it is tried again" if left > 0 else ""
+
+
+def _never_fits(run: Run, workers: list[Worker]) -> str:
     if not workers:
         return "waits for a worker; none is running"
     if all(worker.draining for worker in workers):
         return "waits for a worker; all of them are draining and take nothing new"
-    return _never_fits(run, workers) or _place_in_queue(run)
-
-
-def _place_in_queue(run: Run) -> str:
-    ahead = Run.objects.filter(Q(status=RunStatus.QUEUED) & _before(run)).count()
-    if ahead:
-        return f"waits for a free slot; {ahead} {'run is' if ahead == 1 else 'runs are'} before it"
-    return "waits for a free slot"
-
-
-def _before(run: Run) -> Q:
-    return Q(priority__gt=run.priority) | Q(priority=run.priority, created_at__lt=run.created_at)
-
-
-def _never_fits(run: Run, workers: list[Worker]) -> str:
     kind = SlotKind.GPU if run.num_gpus else SlotKind.CPU
     offers = [sum(slot.kind == kind for slot in worker.slots.all()) for worker in workers]
     needed = max(run.num_gpus, 1)
@@ -126,6 +159,12 @@ def _never_fits(run: Run, workers: list[Worker]) -> str:
     if not any(offers):
         return f"waits for {what}; this installation has none"
     return f"waits for {what} on one machine; the largest worker has {max(offers)}"
+
+
+def _place_in_queue(ahead: int) -> str:
+    if not ahead:
+        return "waits for a free slot"
+    return f"waits for a free slot; {ahead} {'run is' if ahead == 1 else 'runs are'} before it"
 
 
 def _usable_links() -> QuerySet[ShareLink]:

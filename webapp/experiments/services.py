@@ -22,6 +22,7 @@ from webapp.accounts.models import User
 from webapp.experiments import doorbell
 from webapp.experiments.choices import ALLOWED, HELD, TERMINAL, RunStatus, TransitionActor
 from webapp.experiments.models import Experiment, Run, RunQuerySet, RunTransition, ShareLink
+from webapp.experiments.selectors import memory_refusal
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import PermissionDenied, membership_of, require_edit
 from webapp.workspaces.services import record
@@ -80,6 +81,8 @@ def create_experiment(
     """Create an experiment and queue its first run; the same key gives back what it created the first time."""
     _require_edit(actor, workspace)
     _check_key(idempotency_key)
+    if refusal := memory_refusal(spec):
+        raise ValueError(refusal)
     resolved = dump_dict(spec)
     try:
         with transaction.atomic(durable=True):

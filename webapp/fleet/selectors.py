@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from webapp.accounts.models import User
 from webapp.experiments.choices import HELD, RunStatus
 from webapp.experiments.models import Run
-from webapp.experiments.selectors import waiting_reason
+from webapp.experiments.selectors import waiting_reasons
 from webapp.fleet import timing
 from webapp.fleet.models import Slot, Worker
 
@@ -89,10 +89,11 @@ def fleet_overview(user: User | AnonymousUser) -> FleetOverview:
     """Everything the Fleet page shows. Operators see every run, others the runs of their workspaces."""
     visible = {run.pk: run for run in _visible_runs(user).filter(status__in=[*HELD, RunStatus.QUEUED])}
     queue = list(queue_in_order()[:QUEUE_SHOWN])
+    reasons = waiting_reasons(queue)
     held = Run.objects.filter(status__in=HELD)
     return FleetOverview(
         workers=[_worker_view(worker, visible) for worker in _workers()],
-        queue=[_queued_view(place, run, visible) for place, run in enumerate(queue, start=1)],
+        queue=[_queued_view(place, run, visible, reasons[run.pk]) for place, run in enumerate(queue, start=1)],
         num_queued=Run.objects.filter(status=RunStatus.QUEUED).count(),
         running=[
             visible[key] for key in held.order_by("started_at", "pk").values_list("pk", flat=True) if key in visible
@@ -161,12 +162,12 @@ def _slot_view(slot: Slot, visible: dict[UUID, Run]) -> SlotView:
     )
 
 
-def _queued_view(position: int, run: Run, visible: dict[UUID, Run]) -> QueuedView:
+def _queued_view(position: int, run: Run, visible: dict[UUID, Run], reason: str) -> QueuedView:
     return QueuedView(
         position=position,
         priority=run.priority,
         waiting_since=run.created_at,
         num_gpus=run.num_gpus,
-        reason=waiting_reason(run),
+        reason=reason,
         run=visible.get(run.pk),
     )
