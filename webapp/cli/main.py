@@ -78,6 +78,7 @@ def _add_local(commands: Any) -> None:
         start.add_argument("--port", type=int, help="port to listen on (default: the first free one from 8000)")
     _add(commands, "down", "Stop what runs here.", _down)
     _add(commands, "status", "Tell what runs here.", _status)
+    _add(commands, "login-link", "Print a new link that signs the operator in once.", _login_link)
 
 
 def _up(arguments: argparse.Namespace) -> int:
@@ -96,6 +97,12 @@ def _status(_: argparse.Namespace) -> int:
     from webapp.cli.up import status
 
     return status()
+
+
+def _login_link(_: argparse.Namespace) -> int:
+    from webapp.cli.up import login_link
+
+    return login_link()
 
 
 def _add_sign_in(commands: Any) -> None:

@@ -35,7 +35,10 @@ def up(*, demo: bool = False, host: str = "127.0.0.1", port: int | None = None) 
     try:
         with _claimed(_var_dir()) as lock:
             return _supervise(lock, progress, demo=demo, host=host, port=port, started=started)
-    except (AlreadyRunning, EmbeddedServerError) as error:
+    except AlreadyRunning as error:
+        progress.say(str(error))
+        return login_link() if error.holder and error.holder.address else 1
+    except EmbeddedServerError as error:
         progress.say(f"\n{error}")
         return 1
     except StopRequested:
@@ -99,10 +102,7 @@ def _invite(progress: Progress, address: str, *, started: float, run: "Run | Non
     """The address, with a link that signs the operator in once within ten minutes."""
     from django.urls import reverse
 
-    from webapp.accounts.services import create_sign_in_link
-    from webapp.supervisor.prepare import first_account
-
-    link = address + reverse("sign_in_link", args=[create_sign_in_link(first_account(_var_dir()))])
+    link = address + _sign_in_path()
     if run:
         link += f"?next={reverse('run', args=[run.pk])}"
     progress.say(f"""
@@ -114,6 +114,29 @@ def _invite(progress: Progress, address: str, *, started: float, run: "Run | Non
   with the e-mail and password in {_var_dir() / "first-account.txt"}
   Ctrl-C stops everything; 'kumite status' tells how things are.
 """)
+
+
+def login_link() -> int:
+    """A new link that signs the operator in once, for whoever can run commands on this machine."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+    holder = SupervisorLock(_var_dir()).holder()
+    if holder is None or not holder.address:
+        sys.stdout.write("Kumite does not run here. Start it with 'make up' or 'make demo'.\n")
+        return 3
+    import django
+
+    django.setup()
+    sys.stdout.write(f"{holder.address}{_sign_in_path()}\n")
+    return 0
+
+
+def _sign_in_path() -> str:
+    from django.urls import reverse
+
+    from webapp.accounts.services import create_sign_in_link
+    from webapp.supervisor.prepare import first_account
+
+    return reverse("sign_in_link", args=[create_sign_in_link(first_account(_var_dir()))])
 
 
 def _wait_for_first_rewards(site: Supervisor, run: "Run", *, started: float) -> None:

@@ -27,7 +27,7 @@ _STOP_STEPS = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.
 """Postgres' fast, immediate and no shutdown at all."""
 
 _TUNING = {"shared_buffers": "128MB", "max_connections": "100", "timezone": "UTC", "log_timezone": "UTC"}
-_THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_THROW_AWAY = {"fsync": "off", "full_page_writes": "off"}
 
 
 def find_install() -> Path:
@@ -152,7 +152,7 @@ class EmbeddedPostgres:
             argv += ["-c", f"{name}={value}"]
         deadline = time.monotonic() + _START_LIMIT_S
         while time.monotonic() < deadline:
-            self._forget_foreign_pid(data)
+            self._forget_foreign_pid(data, sockets)
             log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
             child = processes.spawn(
                 argv, log_path=self.log_path, death_signal=signal.SIGINT, account=account, env=_environment(), cwd=data
@@ -167,11 +167,13 @@ class EmbeddedPostgres:
             time.sleep(0.3)
         raise EmbeddedServerError(f"Postgres did not start. The end of {self.log_path} says:\n{tail(self.log_path)}")
 
-    def _forget_foreign_pid(self, data: Path) -> None:
-        """Remove a pid file whose number now belongs to another program (frequent in restarted containers)."""
-        pid_file = data / "postmaster.pid"
-        if pid_file.exists() and self.running() is None:
-            pid_file.unlink()
+    def _forget_foreign_pid(self, data: Path, sockets: Path) -> None:
+        """Remove lock files whose number now belongs to another program (frequent in restarted containers)."""
+        if self._child:
+            self._child.poll()  # a child that died keeps its number until somebody asks for its end
+        if self.running() is None:
+            (data / "postmaster.pid").unlink(missing_ok=True)
+            (sockets / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
 
     def _wait_until_ready(self, child: subprocess.Popen[bytes], deadline: float) -> bool:
         while time.monotonic() < deadline:

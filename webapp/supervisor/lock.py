@@ -24,6 +24,12 @@ def _lock(descriptor: int, *, tries: int) -> bool:
 class AlreadyRunning(RuntimeError):
     """Another ``kumite up`` holds this installation."""
 
+    def __init__(self, holder: "Holder | None") -> None:
+        self.holder = holder
+        where = f" at {holder.address}" if holder and holder.address else " and is still starting"
+        who = f" (process {holder.pid})" if holder and holder.pid else ""
+        super().__init__(f"Kumite already runs here{where}{who}. Use that one, or end it with 'make down'.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
@@ -43,10 +49,7 @@ class SupervisorLock:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not _lock(descriptor, tries=5):
             os.close(descriptor)
-            holder = self.holder()
-            where = f" at {holder.address}" if holder and holder.address else ""
-            who = f" (process {holder.pid})" if holder else ""
-            raise AlreadyRunning(f"Kumite already runs here{where}{who}. Use that one, or end it with 'make down'.")
+            raise AlreadyRunning(self.holder())
         self._file = descriptor
         self.note(Holder(pid=os.getpid()))
         return self
