@@ -44,7 +44,7 @@ if not _WORKER:
         os.environ[f"KUMITE_TEST_{_name}"] = os.environ.get(_name, "")
 _DIR = Path(os.environ["KUMITE_TEST_DIR"])
 _VAR = _DIR / _WORKER if _WORKER else _DIR
-_VAR.mkdir(exist_ok=True)
+(_VAR / "static").mkdir(parents=True, exist_ok=True)
 _POSTGRES = EmbeddedPostgres(_DIR, is_durable=False)
 _REDIS = EmbeddedRedis(_VAR, is_durable=False)
 os.environ["KUMITE_VAR"] = str(_VAR)
