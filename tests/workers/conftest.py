@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import dump_dict
@@ -25,10 +26,7 @@ MakeWorker = Callable[..., Worker]
 
 
 @pytest.fixture
-def experiment(request: pytest.FixtureRequest) -> Experiment:
-    """Made without the shared people, so that it works with committed data too."""
-    if not {"db", "transactional_db"} & set(request.fixturenames):
-        request.getfixturevalue("db")
+def experiment(db: None) -> Experiment:
     ada = User.objects.create_user(f"ada-{uuid.uuid4().hex[:6]}@example.org")
     workspace = Workspace.objects.create(name="Dojo", slug=f"dojo-{uuid.uuid4().hex[:6]}")
     Membership.objects.create(workspace=workspace, user=ada, role="owner")
@@ -46,15 +44,14 @@ def make_run(experiment: Experiment) -> MakeRun:
 
 
 @pytest.fixture
-def make_worker(request: pytest.FixtureRequest) -> MakeWorker:
+def make_worker(db: None) -> MakeWorker:
     """A registered worker whose process is this test; ``cpus`` and ``gpus`` are its slots."""
-    from django.utils import timezone
 
     def make(name: str = "alpha", *, cpus: int = 1, gpus: int = 0, **fields: Any) -> Worker:
         me, machine = identify(os.getpid()), this_machine()
         assert me is not None
         values = {"host": machine.host, "boot_id": machine.boot_id, "pid": me.pid, "start_ticks": me.start_ticks}
-        worker = Worker.objects.create(name=name, last_beat_at=timezone.now(), **{**values, **fields})
+        worker = Worker.objects.create(name=name, **{**values, "last_beat_at": timezone.now(), **fields})
         slots = [Slot(worker=worker, kind=SlotKind.CPU, index=index) for index in range(cpus)]
         slots += [Slot(worker=worker, kind=SlotKind.GPU, index=i, device_uuid=f"GPU-{i}") for i in range(gpus)]
         Slot.objects.bulk_create(slots)

@@ -1,0 +1,149 @@
+"""The child: what it inherits, how it is bounded, and that it cannot outlive its supervisor."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from webapp.fleet.processes import MARK, ProcessId, identify
+from webapp.fleet.services import Claim
+from workers.fence import Fence
+from workers.output import OutputLog
+from workers.process import Child, training_argv, training_environment
+
+
+def claim(**changes: object) -> Claim:
+    values = {
+        "run_id": uuid4(),
+        "token": 3,
+        "attempt": 1,
+        "spec": {"resources": {"threads": 2}},
+        "gpu_uuids": (),
+        "last_seq": 0,
+        "last_step": 0,
+        "checkpoint_requests": 0,
+        "seconds_used": 0.0,
+    }
+    return Claim(**{**values, **changes})
+
+
+def run_child(tmp_path: Path, code: str, **bounds: int) -> tuple[Child, OutputLog]:
+    output = OutputLog(tmp_path / "output.log", **bounds)
+    env = {"PATH": os.environ["PATH"]}
+    return Child([sys.executable, "-c", code], env=env, cwd=tmp_path, output=output), output
+
+
+def test_secrets_of_the_installation_stay_out_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "REDIS_URL", "KUMITE_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "canary")
+    monkeypatch.setenv("HF_HOME", "/models/hub")
+    environment = training_environment(claim())
+    assert "canary" not in environment.values()
+    assert environment["HF_HOME"] == "/models/hub"
+    assert environment["PATH"] == os.environ["PATH"]
+    assert environment["OMP_NUM_THREADS"] == "2"
+
+
+def test_a_cpu_run_sees_no_gpu_and_a_gpu_run_only_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    assert training_environment(claim())["CUDA_VISIBLE_DEVICES"] == ""
+    assert training_environment(claim(gpu_uuids=("GPU-a", "GPU-b")))["CUDA_VISIBLE_DEVICES"] == "GPU-a,GPU-b"
+
+
+def test_every_process_of_a_run_carries_its_lease() -> None:
+    ours = claim()
+    assert training_environment(ours)[MARK] == f"{ours.run_id}/3"
+
+
+def test_a_later_attempt_resumes() -> None:
+    assert training_argv(Path("d"), resume=True)[-1] == "--resume"
+    assert "--resume" not in training_argv(Path("d"), resume=False)
+
+
+def test_output_goes_to_a_file_and_the_exit_status_is_kept(tmp_path: Path) -> None:
+    child, output = run_child(tmp_path, "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(7)")
+    assert child.wait(10) == 7
+    output.close()
+    assert output.tail() == "out\nerr\n"
+
+
+def test_a_flood_of_output_is_bounded_and_does_not_block_the_child(tmp_path: Path) -> None:
+    child, output = run_child(tmp_path, "print('x' * 3_000_000)", max_bytes=1000, max_bytes_per_s=10_000)
+    assert child.wait(20) == 0
+    output.close()
+    assert (tmp_path / "output.log").read_text().endswith("[2999001 bytes of output were left out]\n")
+    assert (tmp_path / "output.log").stat().st_size < 1100
+
+
+def test_killing_reaches_the_whole_group(tmp_path: Path) -> None:
+    code = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+    child, output = run_child(tmp_path, code + "print(p.pid, flush=True); time.sleep(60)")
+    while not output.tail().strip():
+        time.sleep(0.02)
+    grandchild = identify(int(output.tail()))
+    assert grandchild is not None
+    child.kill()
+    assert child.wait(5) == -signal.SIGKILL
+    output.close()
+    deadline = time.monotonic() + 5
+    while grandchild.is_alive and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not grandchild.is_alive
+
+
+def test_stacks_are_dumped_only_by_a_process_that_survives_the_question(tmp_path: Path) -> None:
+    deaf, _ = run_child(tmp_path, "import time; print('up', flush=True); time.sleep(60)")
+    code = "import faulthandler, signal, time; faulthandler.register(signal.SIGUSR1); print('up', flush=True); "
+    (tmp_path / "b").mkdir()
+    willing, output = run_child(tmp_path / "b", code + "time.sleep(60)")
+    while "up" not in output.tail():
+        time.sleep(0.02)
+    assert not deaf.dump_stacks()
+    assert willing.dump_stacks()
+    assert "most recent call first" in output.tail()
+    assert deaf.poll() is None
+    deaf.kill(), willing.kill()
+    deaf.wait(5), willing.wait(5)
+
+
+def test_the_child_dies_when_its_supervisor_is_killed(tmp_path: Path) -> None:
+    code = f"""
+import os, sys, time
+from pathlib import Path
+import workers.app
+from workers.output import OutputLog
+from workers.process import Child
+output = OutputLog(Path({str(tmp_path)!r}) / "output.log")
+child = Child([sys.executable, "-c", "import time; time.sleep(60)"], env={{}}, cwd=Path("/"), output=output)
+print(child.id.pid, child.id.start_ticks, flush=True)
+time.sleep(60)
+"""
+    supervisor = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert supervisor.stdout is not None
+    pid, ticks = map(int, supervisor.stdout.readline().split())
+    child = ProcessId(pid=pid, start_ticks=ticks)
+    assert child.is_alive
+    supervisor.kill()
+    supervisor.wait()
+    deadline = time.monotonic() + 5
+    while child.is_alive and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not child.is_alive
+
+
+def test_the_fence_cuts_once_when_nobody_renews() -> None:
+    cuts: list[float] = []
+    fence = Fence(limit_s=0.3, cut=lambda: cuts.append(time.monotonic()))
+    for _ in range(5):
+        time.sleep(0.1)
+        fence.renewed()
+    assert not cuts
+    time.sleep(0.6)
+    fence.close()
+    assert len(cuts) == 1
+    assert fence.is_cut
