@@ -26,7 +26,7 @@ class Rule:
 RULES = (
     Rule(pattern=r"/work/|/home/\w|/root/\w|/Users/\w", why="a path of somebody's machine"),
     Rule(
-        pattern=r"pypi\.org|pythonhosted\.org|download\.pytorch\.org|registry\.npmjs|--index-url|--extra-index-url|/opt/",
+        pattern=r"pypi\.org|pythonhosted\.org|download\.pytorch\.org|registry\.npmjs|--index-url|--extra-index-url|/opt/(pypi|wheels)",
         why="a package registry's host or a local index; installers take it from their own settings",
         allowed=("static/",),
     ),
