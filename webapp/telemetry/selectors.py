@@ -23,8 +23,10 @@ __all__ = [
     "evaluations",
     "events_after",
     "logs",
+    "marks",
     "metric_names",
     "metric_series",
+    "neighbours",
     "position",
     "run_state",
     "sample",
@@ -154,6 +156,20 @@ def all_evaluations(run: Run) -> list[Event]:
 def checkpoints(run: Run) -> list[Event]:
     """Checkpoints the run announced, newest first."""
     return list(Event.objects.filter(run=run, kind=EventKind.CHECKPOINT).order_by("-seq")[:MAX_PAGE])
+
+
+def marks(run: Run) -> list[dict[str, Any]]:
+    """What charts mark on their time axis: checkpoints, and the steps where a later attempt took over."""
+    rows = Event.objects.filter(run=run)
+    saved = rows.filter(kind=EventKind.CHECKPOINT).order_by("seq").values_list("step", flat=True)
+    found = [{"step": step, "kind": "checkpoint", "text": "Checkpoint"} for step in saved]
+    if run.attempt > 1:
+        starts = rows.order_by("attempt").values("attempt").annotate(step=Min("step"))
+        later = list(starts)[1:]
+        found += [
+            {"step": row["step"], "kind": "restart", "text": f"Attempt {row['attempt']} went on"} for row in later
+        ]
+    return found
 
 
 def logs(

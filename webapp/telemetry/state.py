@@ -9,6 +9,7 @@ from webapp.experiments.choices import HELD, TERMINAL, RunStatus
 from webapp.experiments.failures import explain
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import waiting_reason
+from webapp.pages.tags import duration
 from webapp.telemetry.models import Event
 
 PACE_WINDOW = 40
@@ -24,10 +25,16 @@ _ACTIONS = {
 }
 
 
+def actions_of(run: Run) -> tuple[str, ...]:
+    """What an editor may ask of the run now."""
+    return _ACTIONS.get(RunStatus(run.status), ())
+
+
 def run_state(run: Run) -> dict[str, Any]:
     """Status, phase, progress, time left, what may be done now, and a sentence where one is needed."""
     status = RunStatus(run.status)
     rate = steps_per_s(run) if status == RunStatus.RUNNING else None
+    left_s = (run.total_steps - run.last_step) / rate if rate else None
     return {
         "status": str(status),
         "label": str(status.label),
@@ -40,14 +47,16 @@ def run_state(run: Run) -> dict[str, Any]:
         "total_steps": run.total_steps,
         "fraction": min(1.0, run.last_step / run.total_steps) if run.total_steps else 0.0,
         "steps_per_s": round(rate, 4) if rate else None,
-        "seconds_left": round((run.total_steps - run.last_step) / rate, 1) if rate else None,
+        "seconds_left": round(left_s, 1) if left_s is not None else None,
+        "progress": f"Step {run.last_step:,} of {run.total_steps:,}",
+        "time": _time_words(run, left_s),
         "started_at": run.started_at.isoformat() if run.started_at else None,
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
         "elapsed_s": round(_elapsed_s(run), 1),
         "last_seq": run.last_seq,
         "attempt": run.attempt,
         "max_attempts": run.max_attempts,
-        "actions": list(_ACTIONS.get(status, ())),
+        "actions": list(actions_of(run)),
         "failure": explain(run),
         "failure_text": run.failure_text,
         "waiting": waiting_reason(run),
@@ -65,6 +74,15 @@ def steps_per_s(run: Run) -> float | None:
         return None
     (last_step, last_t), (first_step, first_t) = points[0], points[-1]
     return (last_step - first_step) / (last_t - first_t) if last_step > first_step and last_t > first_t else None
+
+
+def _time_words(run: Run, left_s: float | None) -> str:
+    if run.started_at is None:
+        return ""
+    so_far = duration(_elapsed_s(run))
+    if run.is_terminal:
+        return f"took {so_far}"
+    return f"about {duration(left_s)} left, {so_far} so far" if left_s else f"{so_far} so far"
 
 
 def _elapsed_s(run: Run) -> float:

@@ -1,3 +1,20 @@
-from django.urls import URLPattern, URLResolver
+"""The run page and its parts, once for members and once for whoever holds a share link."""
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from django.urls import URLPattern, path
+
+from webapp.telemetry import views
+
+
+def _pages(root: str, name: str) -> list[URLPattern]:
+    return [
+        path(root, views.page, name=name),
+        path(f"{root}state/", views.state, name=f"{name}_state"),
+        path(f"{root}series/", views.series, name=f"{name}_series"),
+        path(f"{root}samples/", views.samples, name=f"{name}_samples"),
+        path(f"{root}samples/<int:seq>/", views.sample, name=f"{name}_sample"),
+        path(f"{root}log/", views.log, name=f"{name}_log"),
+        path(f"{root}parts/<slug:part>/", views.part, name=f"{name}_part"),
+    ]
+
+
+urlpatterns = [*_pages("runs/<uuid:run_id>/", "run"), *_pages("s/<str:secret>/", "share")]

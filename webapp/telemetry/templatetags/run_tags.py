@@ -1,0 +1,34 @@
+"""Small words of the run page."""
+
+from datetime import UTC, datetime
+
+from django import template
+
+from webapp.experiments.models import Run
+from webapp.telemetry.state import actions_of
+
+register = template.Library()
+
+
+@register.filter
+def actions(run: Run) -> tuple[str, ...]:
+    """What may be done with the run now."""
+    return actions_of(run)
+
+
+@register.filter
+def signed(value: float | None) -> str:
+    """A number with its sign and a true minus: +0.80."""
+    return "" if value is None else f"{value:+.2f}".replace("-", "−")
+
+
+@register.filter
+def clock(unix_s: float) -> str:
+    """Time of day in UTC of a moment in Unix seconds."""
+    return f"{datetime.fromtimestamp(unix_s, UTC):%H:%M:%S}"
+
+
+@register.filter
+def spaced(name: str) -> str:
+    """``reject_reason`` as words."""
+    return name.replace("_", " ")

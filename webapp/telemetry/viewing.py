@@ -1,0 +1,57 @@
+"""Who looks at a run, and through which door: as a member of its workspace or with a share link."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.http import require_GET
+
+from webapp.experiments.models import Run
+from webapp.experiments.selectors import run_for, run_for_share
+from webapp.workspaces.selectors import can_edit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Viewing:
+    """A run as one viewer may see it; ``root`` is the page's address, below which its parts and its socket lie."""
+
+    run: Run
+    root: str
+    is_shared: bool
+    may_edit: bool
+
+
+def viewing(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Give the view the run behind its address: 404 where the viewer may not see it, sign-in where nobody is known."""
+
+    @require_GET
+    @wraps(view)
+    def looked_up(request: HttpRequest, run_id: UUID | None = None, secret: str = "", **kwargs: Any) -> HttpResponse:
+        if run_id is not None and not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        response = view(request, _seen(request, run_id, secret), **kwargs)
+        add_never_cache_headers(response)
+        response["X-Robots-Tag"] = "noindex"
+        return response
+
+    return looked_up
+
+
+def _seen(request: HttpRequest, run_id: UUID | None, secret: str) -> Viewing:
+    if run_id is None:
+        run = run_for_share(secret)
+        return Viewing(run=run, root=reverse("share", args=[secret]), is_shared=True, may_edit=False)
+    run = run_for(request.user, run_id)
+    may_edit = can_edit(request.user, run.experiment.workspace)
+    return Viewing(run=run, root=reverse("run", args=[run_id]), is_shared=False, may_edit=may_edit)
+
+
+def as_json(series: Any) -> dict[str, Any]:
+    """A line of a chart as the page's script reads it."""
+    return {"steps": series.steps, "values": series.values, "total": series.total}

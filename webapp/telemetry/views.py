@@ -1,0 +1,132 @@
+"""The run page: one address for people, and the parts its script asks for."""
+
+from typing import Any
+
+import yaml
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.shortcuts import render
+
+from webapp.experiments.selectors import share_links_of, transitions_of
+from webapp.telemetry import selectors
+from webapp.telemetry.comparison import compared_suites
+from webapp.telemetry.lens import lens_of
+from webapp.telemetry.selectors import SHOW, SampleFilter
+from webapp.telemetry.state import run_state
+from webapp.telemetry.turns import read_turns
+from webapp.telemetry.viewing import Viewing, as_json, viewing
+from webapp.telemetry.vitals import vitals
+
+MAX_POINTS, PAGE, LOG_PAGE = 2000, 50, 200
+PARTS = frozenset({"head", "vitals", "evaluation", "checkpoints", "history"})
+
+
+@viewing
+def page(request: HttpRequest, seen: Viewing) -> HttpResponse:
+    """The whole page. What it holds is fixed first, so that the socket can continue exactly there."""
+    held = selectors.position(seen.run)
+    lens = lens_of(seen.run)
+    config = {
+        "root": seen.root,
+        "position": held,
+        "state": _state(seen),
+        "groups": lens.chart_groups,
+        "roles": {role.name: role.title for role in lens.roles},
+        "samples": selectors.samples(seen.run, limit=PAGE),
+        "log": selectors.logs(seen.run, limit=LOG_PAGE),
+    }
+    context = _context(seen) | {"config": config, "show": SHOW, "spec": _spec_yaml(seen), "lens": lens}
+    return render(request, "runs/shared.html" if seen.is_shared else "runs/page.html", context)
+
+
+@viewing
+def state(request: HttpRequest, seen: Viewing) -> HttpResponse:
+    """Where the run stands and which events a page read now would hold."""
+    return JsonResponse({"position": selectors.position(seen.run), "state": _state(seen)})
+
+
+@viewing
+def series(request: HttpRequest, seen: Viewing) -> HttpResponse:
+    """Lines of the method's charts, or of the metrics named."""
+    names = request.GET.getlist("name")[:100] or lens_of(seen.run).metric_names
+    max_points = min(max(_number(request.GET, "max_points") or 600, 4), MAX_POINTS)
+    lines = selectors.metric_series(seen.run, names, max_points, up_to=_number(request.GET, "up_to"))
+    found = {name: as_json(line) for name, line in lines.items()}
+    return JsonResponse({"series": found, "marks": selectors.marks(seen.run)})
+
+
+@viewing
+def samples(request: HttpRequest, seen: Viewing) -> HttpResponse:
+    """A page of the stream of samples, newest first; ``next`` continues it."""
+    wanted = SampleFilter(
+        show=request.GET.get("show", "all"),
+        role=request.GET.get("role", "")[:60],
+        step=_number(request.GET, "step"),
+        text=request.GET.get("text", "")[:200],
+    )
+    rows = selectors.samples(seen.run, wanted, before=_number(request.GET, "before"), limit=PAGE)
+    return JsonResponse({"rows": rows, "next": rows[-1]["seq"] if len(rows) == PAGE else None})
+
+
+@viewing
+def sample(request: HttpRequest, seen: Viewing, seq: int) -> HttpResponse:
+    """One sample to read: on a page of its own, or as the part that opens in the stream."""
+    event = selectors.sample(seen.run, seq)
+    older, newer = selectors.neighbours(seen.run, seq)
+    context = _context(seen) | {"sample": event, "turns": read_turns(event.data, lens_of(seen.run))}
+    if "part" in request.GET:
+        return render(request, "runs/_sample.html", context)
+    template = "runs/sample_shared.html" if seen.is_shared else "runs/sample.html"
+    return render(request, template, context | {"older": older, "newer": newer})
+
+
+@viewing
+def log(request: HttpRequest, seen: Viewing) -> HttpResponse:
+    """Log lines, newest first; ``next`` continues towards the start."""
+    rows = selectors.logs(
+        seen.run,
+        levels=request.GET.getlist("level"),
+        text=request.GET.get("text", "")[:200],
+        before=_number(request.GET, "before"),
+        limit=LOG_PAGE,
+    )
+    return JsonResponse({"rows": rows, "next": rows[-1]["seq"] if len(rows) == LOG_PAGE else None})
+
+
+@viewing
+def part(request: HttpRequest, seen: Viewing, part: str) -> HttpResponse:
+    """One region of the page, rendered again after news."""
+    if part not in PARTS or (part == "history" and seen.is_shared):
+        raise Http404(f"The run page has no part called {part!r}.")
+    return render(request, f"runs/_{part}.html", _context(seen))
+
+
+def _context(seen: Viewing) -> dict[str, Any]:
+    """What every region reads; the querysets run only where a template uses them."""
+    run = seen.run
+    return {
+        "run": run,
+        "root": seen.root,
+        "is_shared": seen.is_shared,
+        "may_edit": seen.may_edit,
+        "state": run_state(run),
+        "vitals": lambda: vitals(run),
+        "evaluations": lambda: compared_suites(run),
+        "checkpoints": lambda: selectors.checkpoints(run),
+        "transitions": transitions_of(run),
+        "share_links": share_links_of(run),
+        "method_title": lens_of(run).title,
+    }
+
+
+def _state(seen: Viewing) -> dict[str, Any]:
+    return {**run_state(seen.run), "vitals": vitals(seen.run)}
+
+
+def _spec_yaml(seen: Viewing) -> str:
+    return yaml.safe_dump(seen.run.spec, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _number(data: QueryDict, name: str) -> int | None:
+    """A whole number of the address, or None; anything else reads as not given."""
+    text = data.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
