@@ -305,7 +305,7 @@ def test_tokens_are_made_listed_and_revoked(api: Script) -> None:
     assert {token["name"] for token in listed} == {"script", "second"}
     assert not any("secret" in token or "digest" in token for token in listed)
     assert api("delete", f"tokens/{made['id']}/").status_code == 204
-    assert api("get", "me/", **{"Authorization": f"Bearer {made['secret']}"}).status_code == 401
+    assert api("get", "me/", Authorization=f"Bearer {made['secret']}").status_code == 401
 
 
 def test_too_many_writes_are_told_when_to_come_back(api: Script, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +355,6 @@ def test_every_reference_of_the_spec_schema_leads_somewhere() -> None:
 
 
 def test_the_web_never_loads_torch() -> None:
-
     code = "import django; django.setup(); import webapp.urls, webapp.asgi, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

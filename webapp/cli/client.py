@@ -28,14 +28,13 @@ class Api:
 
     def __init__(self, config: Config) -> None:
         self.url = config.url
-        try:
-            self._http = httpx.Client(
-                base_url=f"{config.url}/api/v1/",
-                headers={"Authorization": f"Bearer {config.token}", "Accept": "application/json"},
-                timeout=30,
-            )
-        except (httpx.InvalidURL, ValueError) as error:
-            raise CliError(f"{config.url!r} is not an address: {error}", Exit.WRONG_INPUT) from error
+        if not re.fullmatch(r"[!-~]+", config.token):
+            raise CliError("That is not a token: it has spaces or characters that no token has.", Exit.WRONG_INPUT)
+        self._http = httpx.Client(
+            base_url=_checked(config.url) + "/api/v1/",
+            headers={"Authorization": f"Bearer {config.token}", "Accept": "application/json"},
+            timeout=30,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +82,7 @@ class Api:
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         try:
             answer = self._http.request(method, path, **options)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+        except httpx.TransportError as error:
             raise CliError(
                 f"No Kumite server answers at {self.url} ({error}). Is it running? Start one with: kumite up",
                 Exit.UNREACHABLE,
@@ -91,6 +90,16 @@ class Api:
         if answer.is_success:
             return answer.json() if answer.content else None
         raise CliError(_explain(answer, self.url), _CODES.get(answer.status_code, Exit.FAILED))
+
+
+def _checked(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL("")
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise CliError(f"{url!r} is not an address such as http://127.0.0.1:8000", Exit.WRONG_INPUT)
+    return url
 
 
 def _explain(answer: httpx.Response, url: str) -> str:
