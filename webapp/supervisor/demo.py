@@ -8,8 +8,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from training_core.methods.registry import find_method
-from training_core.spec.io import parse_spec
+from training_core.spec.presets import preset
 from webapp.accounts.models import User
 from webapp.embedded import EmbeddedServerError
 from webapp.embedded.processes import die_with_parent
@@ -49,6 +48,5 @@ def start_demo(*, user: User, workspace: Workspace) -> Run:
     mine = Run.objects.filter(experiment__workspace=workspace, experiment__method=METHOD)
     if under_way := mine.exclude(status__in=TERMINAL).order_by("-created_at").first():
         return under_way
-    preset = next(preset for preset in find_method(METHOD).presets if preset.slug == PRESET)
-    experiment = create_experiment(actor=user, workspace=workspace, spec=parse_spec(preset.spec))
+    experiment = create_experiment(actor=user, workspace=workspace, spec=preset(METHOD, PRESET))
     return experiment.runs.latest("created_at")
