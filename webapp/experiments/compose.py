@@ -21,6 +21,7 @@ from training_core.spec.forms import (
     walk,
 )
 from training_core.spec.io import FieldError, SpecError, dump_dict, dump_yaml, load_yaml, parse_spec
+from webapp.experiments.methods import MethodCard, card_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +136,8 @@ class Composition:
         return cls(slug, read_form(slug, data), origin)
 
     @cached_property
-    def method(self) -> type[SelfPlay]:
-        return find_method(self.slug)
+    def method(self) -> MethodCard:
+        return card_of(find_method(self.slug))
 
     @cached_property
     def messages(self) -> dict[str, str]:

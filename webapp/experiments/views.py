@@ -27,9 +27,9 @@ from webapp.experiments.compose import (
     preset_of,
 )
 from webapp.experiments.forms import ExperimentFilter, LaunchAgainForm, with_latest_run
+from webapp.experiments.methods import MethodCard, all_cards, card_of
 from webapp.experiments.models import Experiment, Run
 from webapp.pages.documents import method_document
-from webapp.pages.flow import draw
 from webapp.pages.requests import signed_in
 from webapp.workspaces.selectors import can_edit, current_workspace
 
@@ -42,14 +42,14 @@ def home(request: HttpRequest) -> HttpResponse:
     """What runs now, what was done last, what to do next."""
     workspace = current_workspace(request)
     runs = _light(selectors.runs_visible_to(request.user)).filter(experiment__workspace=workspace)
-    at_work = list(runs.filter(status__in=[*HELD, RunStatus.QUEUED])[:12])
+    held, queued = runs.filter(status__in=HELD), runs.filter(status=RunStatus.QUEUED)
+    at_work = [*held[:12], *queued[:6]]
     recent = _listed(request).exclude(latest_status=None)[:8]
     context = {
         "running": at_work,
         "waiting": {run.pk: selectors.waiting_reason(run) for run in at_work if run.status == RunStatus.QUEUED},
         "recent": _with_runs(request, recent),
         "may_edit": workspace is not None and can_edit(request.user, workspace),
-        "methods": all_methods(),
     }
     part = "experiments/_home_live.html" if _is_htmx(request) else "experiments/home.html"
     return render(request, part, context)
@@ -59,10 +59,9 @@ def home(request: HttpRequest) -> HttpResponse:
 @login_required
 def gallery(request: HttpRequest) -> HttpResponse:
     """Every method there is, by family."""
-    families: dict[str, list[dict[str, Any]]] = {}
-    for method in all_methods():
-        card = {"method": method, "flow": draw(method.flow_nodes, method.flow_edges), "roles": _roles(method)}
-        families.setdefault(method.group, []).append(card)
+    families: dict[str, list[MethodCard]] = {}
+    for card in all_cards():
+        families.setdefault(card.group, []).append(card)
     return render(request, "experiments/gallery.html", {"families": families})
 
 
@@ -70,11 +69,8 @@ def gallery(request: HttpRequest) -> HttpResponse:
 @login_required
 def method(request: HttpRequest, slug: str) -> HttpResponse:
     """One method: what it does, who plays, what it reports, which knobs it has."""
-    found = _method_or_404(slug)
     context = {
-        "method": found,
-        "roles": _roles(found),
-        "flow": draw(found.flow_nodes, found.flow_edges),
+        "method": card_of(_method_or_404(slug)),
         "knobs": [group for group in form_of(slug) if _is_of_method(group)],
         "document": method_document(slug),
     }
@@ -136,7 +132,7 @@ def _compose_page(
     context = {
         "composition": composition,
         "parent": parent,
-        "methods": all_methods(),
+        "methods": all_cards(),
         "preset_slug": "" if parent else data.get("preset") or _first_preset(composition.method),
         "idempotency_key": data.get("idempotency_key") or uuid4().hex,
         "may_edit": workspace is None or can_edit(request.user, workspace),
@@ -308,16 +304,12 @@ def _method_or_404(slug: str) -> type[SelfPlay]:
         raise Http404(str(error)) from error
 
 
-def _first_preset(found: type[SelfPlay]) -> str:
+def _first_preset(found: MethodCard) -> str:
     return found.presets[0].slug if found.presets else ""
 
 
 def _is_of_method(group: FormGroup) -> bool:
     return any(field.path.startswith("method.") for field in walk(group.fields))
-
-
-def _roles(found: type[SelfPlay]) -> Any:
-    return found.roles(found.Spec(name=found.slug))
 
 
 def _parent(request: HttpRequest, data: QueryDict) -> Run | None:
@@ -363,7 +355,8 @@ def _spec_facts(found: Experiment) -> dict[str, Any]:
     """The spec in full and against the method's defaults; a spec of an older version may no longer be readable."""
     try:
         spec = parse_spec(found.spec)
-        composition = Composition(found.method, found.spec, origin_of_preset(find_method(found.method), None))
+        method = find_method(found.method)
+        composition = Composition(found.method, found.spec, origin_of_preset(method, preset_of(method, "")))
     except (SpecError, ValueError):
         return {"yaml": "", "changes": None}
     return {"yaml": dump_yaml(spec), "changes": composition.differences}

@@ -9,6 +9,7 @@ NODE_WIDTH, NODE_HEIGHT = 132, 48
 _COLUMN, _ROW, _MARGIN = 232, 128, 14
 _BOW = 34
 _LABEL_LIFT = 7
+_PORT_GAP = 14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +53,12 @@ def draw(nodes: Sequence[FlowNode], edges: Sequence[FlowEdge]) -> Flow:
     columns, rows = max((n.x for n in nodes), default=0), max((n.y for n in nodes), default=0)
     placed = {node.id: node for node in nodes}
     taken = {(node.x, node.y) for node in nodes}
+    ports = _ports(edges, placed, taken)
     return Flow(
         width=2 * _MARGIN + columns * _COLUMN + NODE_WIDTH,
         height=2 * _MARGIN + rows * _ROW + NODE_HEIGHT,
         nodes=tuple(_drawn_node(node) for node in nodes),
-        edges=tuple(_drawn_edge(edge, placed, taken) for edge in edges),
+        edges=tuple(_drawn_edge(edge, placed, taken, ports) for edge in edges),
     )
 
 
@@ -71,9 +73,36 @@ def _corner(node: FlowNode) -> _Point:
     return _Point(_MARGIN + node.x * _COLUMN, _MARGIN + node.y * _ROW)
 
 
-def _drawn_edge(edge: FlowEdge, placed: dict[str, FlowNode], taken: set[tuple[int, int]]) -> DrawnEdge:
+Ports = dict[tuple[str, str, str], float]
+"""How far from the middle of a box's side an edge begins or ends, by (source, target, "source" or "target")."""
+
+
+def _ports(edges: Sequence[FlowEdge], placed: dict[str, FlowNode], taken: set[tuple[int, int]]) -> Ports:
+    """Spread the edges that share a side of a box, in the order of the boxes they lead to."""
+    sides: dict[tuple[str, int], list[tuple[int, str, str, str]]] = {}
+    for edge in edges:
+        source, target = placed[edge.source], placed[edge.target]
+        if source.x == target.x or _blocked(source, target, taken):
+            continue
+        right = 1 if target.x > source.x else -1
+        sides.setdefault((edge.source, right), []).append((target.y, edge.source, edge.target, "source"))
+        sides.setdefault((edge.target, -right), []).append((source.y, edge.source, edge.target, "target"))
+    return {
+        (source, target, end): (place - (len(ends) - 1) / 2) * _PORT_GAP
+        for ends in sides.values()
+        for place, (_, source, target, end) in enumerate(sorted(ends))
+    }
+
+
+def _drawn_edge(edge: FlowEdge, placed: dict[str, FlowNode], taken: set[tuple[int, int]], ports: Ports) -> DrawnEdge:
     source, target = placed[edge.source], placed[edge.target]
-    start, bend_1, bend_2, end = _curve(source, target, blocked=_blocked(source, target, taken))
+    start, bend_1, bend_2, end = _curve(
+        source,
+        target,
+        blocked=_blocked(source, target, taken),
+        start_shift=ports.get((edge.source, edge.target, "source"), 0),
+        end_shift=ports.get((edge.source, edge.target, "target"), 0),
+    )
     middle = _at_middle(start, bend_1, bend_2, end)
     vertical = source.x == target.x
     return DrawnEdge(
@@ -91,7 +120,9 @@ def _blocked(source: FlowNode, target: FlowNode, taken: set[tuple[int, int]]) ->
     return source.y == target.y and any((x, source.y) in taken for x in between)
 
 
-def _curve(source: FlowNode, target: FlowNode, *, blocked: bool) -> tuple[_Point, _Point, _Point, _Point]:
+def _curve(
+    source: FlowNode, target: FlowNode, *, blocked: bool, start_shift: float, end_shift: float
+) -> tuple[_Point, _Point, _Point, _Point]:
     a, b = _corner(source), _corner(target)
     half_w, half_h = NODE_WIDTH / 2, NODE_HEIGHT / 2
     if blocked:  # under the boxes in between
@@ -106,8 +137,8 @@ def _curve(source: FlowNode, target: FlowNode, *, blocked: bool) -> tuple[_Point
         end = _Point(b.x + half_w, b.y + (0 if down else NODE_HEIGHT))
         return start, start, end, end
     right = b.x > a.x
-    start = _Point(a.x + (NODE_WIDTH if right else 0), a.y + half_h)
-    end = _Point(b.x + (0 if right else NODE_WIDTH), b.y + half_h)
+    start = _Point(a.x + (NODE_WIDTH if right else 0), a.y + half_h + start_shift)
+    end = _Point(b.x + (0 if right else NODE_WIDTH), b.y + half_h + end_shift)
     reach = abs(end.x - start.x) / 2 * (1 if right else -1)
     return start, _Point(start.x + reach, start.y), _Point(end.x - reach, end.y), end
 

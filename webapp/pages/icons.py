@@ -36,7 +36,7 @@ PATHS: dict[str, str] = {
 }
 
 SHAPES: dict[str, str] = {
-    "ring": "M6 1.5a4.5 4.5 0 1 1 0 9 4.5 4.5 0 0 1 0-9z",
+    "ring": "M6 1a5 5 0 1 1 0 10A5 5 0 0 1 6 1z M6 3a3 3 0 1 0 0 6A3 3 0 0 0 6 3z",
     "half": "M6 1a5 5 0 1 1 0 10z",
     "disc": "M6 1a5 5 0 1 1 0 10A5 5 0 0 1 6 1z",
     "bars": "M2.5 1h2.5v10H2.5z M7 1h2.5v10H7z",

@@ -54,7 +54,7 @@ def sparkline(points: Sequence[Sequence[float]], label: str, modifier: str = "")
     """A small curve; ``modifier`` "large" fills the width."""
     drawing = spark(points)
     if drawing is None:
-        return format_html('<span class="spark spark--none">no measurements yet</span>')
+        return format_html('<span class="spark spark--none">{}</span>', "no measurements yet")
     return _svg(drawing, label, modifier)
 
 
@@ -92,6 +92,17 @@ def ago(moment: datetime | None, empty: str = "never") -> SafeString:
 def method_title(slug: str) -> str:
     """The method's title, or its slug when the method is not installed any more."""
     return next((method.title for method in all_methods() if method.slug == slug), slug)
+
+
+@register.filter
+def headline_title(slug: str) -> str:
+    """What a method's sparkline measures: "Held-out accuracy, sampled"."""
+    method = next((method for method in all_methods() if method.slug == slug), None)
+    if method is None:
+        return "Headline measurement"
+    lines = ((chart.title, label, name) for chart in method.charts for name, label in chart.series)
+    found = next(((title, label) for title, label, name in lines if name == method.headline_metric), None)
+    return f"{found[0]}, {found[1].lower()}" if found else method.headline_metric
 
 
 @register.filter
