@@ -128,9 +128,10 @@ CELERY_TASK_IGNORE_RESULT = True
 
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "webapp.cache.AbsentableRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "kumite",
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
     }
 }
 

@@ -2,11 +2,18 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from allauth.account.decorators import secure_admin_login
+from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
 
 from webapp.accounts.models import ApiToken, SignInLink, User
 from webapp.admin_base import ReadOnlyAdmin
+
+# One door: people sign in to the admin where everybody signs in, with its limits on failed attempts.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+admin.site.unregister([Group, EmailAddress])
 
 if TYPE_CHECKING:  # generic in the type stubs only
     _UserAdmin = UserAdmin[User]
