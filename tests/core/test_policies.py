@@ -139,7 +139,9 @@ def test_a_model_that_needs_its_own_code_is_refused_and_its_code_not_run(own_fol
 
 
 def test_broken_or_wrong_weights_are_refused(own_folder):
-    (own_folder / "config.json").write_text((own_folder / "config.json").read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 4').replace('"layer_types"', '"was"'))  # fmt: skip
+    config = json.loads((own_folder / "config.json").read_text())
+    config |= {"num_hidden_layers": 4, "layer_types": None}
+    (own_folder / "config.json").write_text(json.dumps(config))
     assert "do not fit its config.json" in refused(own_folder)
     (own_folder / "model.safetensors").write_bytes(b"\xff" * 64)
     assert "cannot be loaded" in refused(own_folder)
@@ -163,7 +165,9 @@ def test_a_hub_model_without_a_network_is_refused(tmp_path):
         "except ModelError as error: print(error)"
     )
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert "the hub cannot be reached" in done.stdout, done.stderr
 
 

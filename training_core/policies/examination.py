@@ -17,7 +17,7 @@ from training_core.tasks.lessons import malformed
 
 NUM_SKIPPED = 256
 """The first held-out items are left to the runs' own evaluation."""
-NUM_ITEMS = 256
+BATCH = 256
 MAX_TOKENS = 96
 SEED = 31
 
@@ -56,10 +56,10 @@ LEAST = Scores(
 """Where teaching may end: a mediocre solver, a judge worth listening to."""
 
 
-def examine(policy: LoadedPolicy, domain: Domain, breathe: Callable[[], None]) -> Scores:
+def examine(policy: LoadedPolicy, domain: Domain, *, num_items: int, breathe: Callable[[], None]) -> Scores:
     """Ask the policy to solve, judge, propose and review; ``breathe`` is called between the parts."""
     say = _Speaker(policy, breathe)
-    items = domain.held_out(NUM_SKIPPED + NUM_ITEMS)[-NUM_ITEMS:]
+    items = domain.held_out(NUM_SKIPPED + num_items)[-num_items:]
     prompts = [language.solve_prompt(item.question) for item in items]
     greedy = [last_tag(text, "answer") for text in say(prompts, temperature=0.0)]
     sampled = [last_tag(text, "answer") for text in say(prompts)]
@@ -96,7 +96,7 @@ class _Speaker:
     """Completes prompts, with seeds of their own for every call."""
 
     def __init__(self, policy: LoadedPolicy, breathe: Callable[[], None]) -> None:
-        self._engine = TransformersEngine({"main": policy}, max_batch=NUM_ITEMS)
+        self._engine = TransformersEngine({"main": policy}, max_batch=BATCH)
         self._breathe = breathe
         self._num_calls = 0
 
@@ -104,13 +104,13 @@ class _Speaker:
         self._num_calls += 1
         sampling = SamplingSpec(temperature=temperature, max_tokens=MAX_TOKENS)
         texts = []
-        for start in range(0, len(prompts), NUM_ITEMS):
+        for start in range(0, len(prompts), BATCH):
             self._breathe()
             requests = [
                 Request(
                     policy="main", prompt=prompt, n=1, sampling=sampling, seed=derive_seed(SEED, self._num_calls, at)
                 )
-                for at, prompt in enumerate(prompts[start : start + NUM_ITEMS], start=start)
+                for at, prompt in enumerate(prompts[start : start + BATCH], start=start)
             ]
             texts += [completions[0].text for completions in self._engine.generate(requests)]
         return texts

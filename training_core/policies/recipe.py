@@ -19,23 +19,33 @@ class Recipe:
     seed: int
     version: int = LESSONS_VERSION
     hidden_size: int = 96
-    num_layers: int = 3
+    num_layers: int = 2
     num_heads: int = 4
     intermediate_size: int = 256
     max_context: int = 512
     batch_size: int = 64
-    num_steps: int = 900
+    num_steps: int = 1000
     """Steps of the first course; its step size falls to 0 over the second half."""
+    careful_share: float = 0.5
+    """Share of the first course whose pupil never slips: skills are learnt faster from clean text, slips at once."""
     extra_steps: int = 200
     """Steps of each further course, taken while the scores are not reached."""
     max_extra_courses: int = 4
     muon_lr: float = 0.02
     adamw_lr: float = 0.006
-    judge_weight: float = 2.0
-    """Weight of judging in the loss: a judge without skill ruins the solver."""
-    mixture: dict[str, float] = field(
-        default_factory=lambda: {"judge": 0.55, "solve": 0.2, "review": 0.1, "propose": 0.15}
+    weights: dict[str, float] = field(
+        default_factory=lambda: {"judge": 2.0, "solve": 1.0, "review": 4.0, "propose": 1.0}
     )
+    """Weight of a token in the loss: a judge without skill ruins the solver, and a review has few tokens."""
+    exam_items: int = 256
+    careful_mixture: dict[str, float] = field(
+        default_factory=lambda: {"judge": 0.4, "solve": 0.4, "review": 0.05, "propose": 0.15}
+    )
+    """Shares of the kinds of lessons while the pupil is careful."""
+    mixture: dict[str, float] = field(
+        default_factory=lambda: {"judge": 0.58, "solve": 0.15, "review": 0.12, "propose": 0.15}
+    )
+    """Shares of the kinds of lessons afterwards."""
 
     @property
     def digest(self) -> str:

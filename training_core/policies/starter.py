@@ -33,7 +33,11 @@ def ensure_starter(
     seed: int = 0,
 ) -> Path:
     """The folder of the starter for a task, made and taught first where it is missing (about two CPU minutes)."""
-    recipe = starter_recipe(task, seed=seed)
+    return ensure_recipe(starter_recipe(task, seed=seed), models_dir=models_dir, progress=progress)
+
+
+def ensure_recipe(recipe: Recipe, *, models_dir: Path, progress: Callable[[float, str], None]) -> Path:
+    """The folder of the starter of a recipe. Any number of processes may ask at once; one of them makes it."""
     folder = models_dir / recipe.name
     if _is_whole(folder):
         return folder

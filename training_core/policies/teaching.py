@@ -29,8 +29,8 @@ EXTRA_SCALE = 0.3
 """Step size at the beginning of a further course, as a share of the first one's."""
 FIRST_COURSE, EXAMINED = 0.9, 0.93
 """Fractions of the work that the first course and the first examination end at."""
-BATCHES_TOGETHER = 4
-"""Batches drawn at once and sorted by length, so that little is padded."""
+PARTS = 2
+"""Parts of a batch that go through the model one by one, sorted by length so that little is padded."""
 REPORT_EVERY_S = 0.5
 _TASK: TypeAdapter[Any] = TypeAdapter(TaskSpec)
 
@@ -51,13 +51,13 @@ def teach(recipe: Recipe, progress: Callable[[float, str], None]) -> Taught:
     domain = make_domain(_TASK.validate_python(recipe.task))
     with _one_thread():
         school = _School(recipe, domain, _Reporter(progress))
-        school.course(recipe.num_steps, scale=1.0, begin=0.0, end=FIRST_COURSE)
+        school.course(recipe.num_steps, scale=1.0, careful_share=recipe.careful_share, begin=0.0, end=FIRST_COURSE)
         scores = school.examine(FIRST_COURSE)
         for extra in range(recipe.max_extra_courses):
             if scores.reaches(LEAST):
                 break
             start = EXAMINED + (1 - EXAMINED) * extra / recipe.max_extra_courses
-            school.course(recipe.extra_steps, scale=EXTRA_SCALE, begin=start, end=start)
+            school.course(recipe.extra_steps, scale=EXTRA_SCALE, careful_share=0.0, begin=start, end=start)
             scores = school.examine(start)
     return Taught(policy=school.policy, scores=scores, num_steps=school.num_steps, cpu_s=time.process_time() - begin)
 
@@ -73,6 +73,15 @@ class _Reporter:
         if time.monotonic() - self._last >= REPORT_EVERY_S:
             self._last = time.monotonic()
             self._progress(fraction, text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Lesson:
+    """Token ids of a lesson and the weight of its completion in the loss."""
+
+    prompt: list[int]
+    completion: list[int]
+    weight: float
 
 
 class _School:
@@ -91,26 +100,36 @@ class _School:
             (torch.optim.AdamW(rest, lr=recipe.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0), recipe.adamw_lr),
         )
 
-    def course(self, num_steps: int, *, scale: float, begin: float, end: float) -> None:
+    def course(self, num_steps: int, *, scale: float, careful_share: float, begin: float, end: float) -> None:
         """Teach for ``num_steps``; the step size warms up, stays, and falls to 0 over the second half."""
         self.policy.model.train()
-        batches = self._batches()
         for step in range(num_steps):
             warm, fall = min(1.0, (step + 1) / WARMUP_STEPS), min(1.0, 2 * (1 - step / num_steps))
-            self._step(*next(batches), scale=scale * warm * fall)
+            careful = step < careful_share * num_steps
+            texts = [self._lesson(careful=careful) for _ in range(self._recipe.batch_size)]
+            self._step(sorted(texts, key=_length), scale=scale * warm * fall)
             self.num_steps += 1
             self._report(begin + (end - begin) * step / num_steps, f"Teaching the starter, lesson {self.num_steps}")
 
     def examine(self, fraction: float) -> Scores:
         self.policy.model.eval()
-        return examine(self.policy, self._domain, lambda: self._report(fraction, "Examining the starter"))
+        return examine(
+            self.policy,
+            self._domain,
+            num_items=self._recipe.exam_items,
+            breathe=lambda: self._report(fraction, "Examining the starter"),
+        )
 
-    def _step(self, ids_BT: torch.Tensor, weight_BT: torch.Tensor, *, scale: float) -> None:
-        logits_BTV = self.policy.model(input_ids=ids_BT[:, :-1], use_cache=False).logits
-        taught_BT = weight_BT[:, 1:] > 0
-        weight_N = weight_BT[:, 1:][taught_BT]
-        loss_N = F.cross_entropy(logits_BTV[taught_BT], ids_BT[:, 1:][taught_BT], reduction="none")
-        torch.autograd.backward((loss_N * weight_N).sum() / weight_N.sum())
+    def _step(self, texts: list[_Lesson], *, scale: float) -> None:
+        """One update on the weighted mean of all taught tokens."""
+        total = sum(len(text.completion) * text.weight for text in texts)
+        size = -(-len(texts) // PARTS)
+        for start in range(0, len(texts), size):
+            ids_BT, weight_BT = _padded(texts[start : start + size])
+            logits_BTV = self.policy.model(input_ids=ids_BT[:, :-1], use_cache=False).logits
+            taught_BT = weight_BT[:, 1:] > 0
+            loss_N = F.cross_entropy(logits_BTV[taught_BT], ids_BT[:, 1:][taught_BT], reduction="none")
+            torch.autograd.backward((loss_N * weight_BT[:, 1:][taught_BT]).sum() / total)
         torch.nn.utils.clip_grad_norm_(self.policy.model.parameters(), 1.0)
         for optimizer, lr in self._optimizers:
             for group in optimizer.param_groups:
@@ -118,29 +137,15 @@ class _School:
             optimizer.step()  # type: ignore[no-untyped-call]  # torch leaves Muon.step unannotated
             optimizer.zero_grad(set_to_none=True)
 
-    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Token ids and loss weights; rows are padded on the right, where causal attention never looks."""
-        size = self._recipe.batch_size
-        while True:
-            texts = sorted((self._lesson() for _ in range(BATCHES_TOGETHER * size)), key=_length)
-            order = list(range(BATCHES_TOGETHER))
-            self._rng.shuffle(order)
-            for place in order:
-                rows = texts[place * size : (place + 1) * size]
-                ids_BT = torch.zeros(size, max(map(_length, rows)), dtype=torch.long)
-                weight_BT = torch.zeros(ids_BT.shape)
-                for row, (prompt, completion, weight) in enumerate(rows):
-                    start, end = len(prompt), len(prompt) + len(completion)
-                    ids_BT[row, :end] = torch.tensor([*prompt, *completion])
-                    weight_BT[row, start:end] = weight
-                yield ids_BT, weight_BT
-
-    def _lesson(self) -> tuple[list[int], list[int], float]:
-        mixture = self._recipe.mixture
+    def _lesson(self, *, careful: bool) -> _Lesson:
+        mixture = self._recipe.careful_mixture if careful else self._recipe.mixture
         kind = self._rng.choices(list(mixture), list(mixture.values()))[0]
-        prompt, completion = lesson(self._domain, kind, self._rng)
-        weight = self._recipe.judge_weight if kind == "judge" else 1.0
-        return self.policy.encode(prompt), self.policy.encode(completion), weight
+        prompt, completion = lesson(self._domain, kind, self._rng, careful=careful)
+        return _Lesson(
+            prompt=self.policy.encode(prompt),
+            completion=self.policy.encode(completion),
+            weight=self._recipe.weights[kind],
+        )
 
 
 def new_policy(recipe: Recipe) -> LoadedPolicy:
@@ -174,8 +179,18 @@ def new_policy(recipe: Recipe) -> LoadedPolicy:
     )
 
 
-def _length(text: tuple[list[int], list[int], float]) -> int:
-    return len(text[0]) + len(text[1])
+def _length(text: _Lesson) -> int:
+    return len(text.prompt) + len(text.completion)
+
+
+def _padded(texts: list[_Lesson]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and loss weights, padded on the right, where causal attention never looks."""
+    ids_BT = torch.zeros(len(texts), max(map(_length, texts)), dtype=torch.long)
+    weight_BT = torch.zeros(ids_BT.shape)
+    for row, text in enumerate(texts):
+        ids_BT[row, : _length(text)] = torch.tensor([*text.prompt, *text.completion])
+        weight_BT[row, len(text.prompt) : _length(text)] = text.weight
+    return ids_BT, weight_BT
 
 
 @contextmanager

@@ -23,11 +23,11 @@ _MALFORMED = 0.5
 _NOISE = "+-=*/?.ab x0123456789"
 
 
-def lesson(domain: Domain, kind: str, rng: random.Random) -> tuple[str, str]:
-    """A prompt and its completion; ``kind`` is solve, judge, review or propose."""
+def lesson(domain: Domain, kind: str, rng: random.Random, *, careful: bool = False) -> tuple[str, str]:
+    """A prompt and its completion; ``kind`` is solve, judge, review or propose. A careful pupil solves without slips."""
     match kind:
         case "solve":
-            return _solve(domain, rng)
+            return _solve(domain, rng, careful=careful)
         case "judge":
             return _judge(domain, rng)
         case "review":
@@ -42,9 +42,9 @@ def has_lessons(domain: Domain) -> bool:
     return isinstance(domain, Arithmetic | Strings)
 
 
-def _solve(domain: Domain, rng: random.Random) -> tuple[str, str]:
+def _solve(domain: Domain, rng: random.Random, *, careful: bool) -> tuple[str, str]:
     item = domain.sample(rng)
-    thoughts, answer = _careless(domain, item, rng)
+    thoughts, answer = _pupil(domain, item, rng, slips=0.0 if careful else 1.0)
     return language.solve_prompt(item.question), _completion(thoughts, "answer", answer)
 
 
@@ -92,12 +92,12 @@ def malformed(domain: Domain, question: str, rng: random.Random) -> str:
             return spoiled
 
 
-def _careless(domain: Domain, item: Item, rng: random.Random) -> tuple[str, str]:
-    """Working and answer of a pupil who slips now and then."""
+def _pupil(domain: Domain, item: Item, rng: random.Random, *, slips: float) -> tuple[str, str]:
+    """Working and answer of a pupil who slips now and then; ``slips`` scales how often."""
     if isinstance(domain, Arithmetic):
-        written = working.columns(item.question, slip_rate=COLUMN_SLIPS, rng=rng)
+        written = working.columns(item.question, slip_rate=slips * COLUMN_SLIPS, rng=rng)
         return ",".join(column.text for column in written), working.number(written)
-    answer = domain.wrong_answer(item, rng) if rng.random() < ANSWER_SLIPS else item.answer
+    answer = domain.wrong_answer(item, rng) if rng.random() < slips * ANSWER_SLIPS else item.answer
     return working.string_working(item.question), answer
 
 
@@ -105,7 +105,7 @@ def _wrong(domain: Domain, item: Item, rng: random.Random) -> str:
     """Mostly the careless pupil's own mistakes, then mistakes of any kind, and a few answers that are none."""
     kind = rng.choices(("pupil", "any", "noise"), (6, 5, 1))[0]
     for _ in range(8 if kind == "pupil" else 0):
-        _, answer = _careless(domain, item, rng)
+        _, answer = _pupil(domain, item, rng, slips=1.0)
         if not domain.check(answer, item.answer):
             return answer
     if kind == "noise":
