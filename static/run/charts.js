@@ -1,7 +1,7 @@
 /** The method's charts. Only those in view are drawn, at most twice a second, and a zoom belongs to the person. */
 
 import { onThemeChange, token } from "../js/theme.js";
-import { el, figure } from "./dom.js";
+import { byId, el, figure } from "./dom.js";
 import { smooth } from "./smoothing.js";
 
 const REDRAW_MS = 500;
@@ -69,6 +69,7 @@ export class Charts {
 
   zoomTo(range) {
     this.zoom = range;
+    byId("reset-zoom").hidden = range === null && this.charts.every((chart) => chart.zoomY === null);
     this.touch();
     this.redraw();
   }
@@ -132,6 +133,7 @@ class Chart {
         this.all.zoomTo([change["xaxis.range[0]"], change["xaxis.range[1]"]]);
       } else if ("yaxis.range[0]" in change) {
         this.zoomY = [change["yaxis.range[0]"], change["yaxis.range[1]"]];
+        this.all.zoomTo(this.all.zoom);
       } else if (change["xaxis.autorange"] || change["yaxis.autorange"]) {
         this.zoomY = null;
         this.all.zoomTo(null);

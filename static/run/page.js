@@ -85,6 +85,7 @@ byId("smoothing").addEventListener("input", (event) => {
   byId("smoothing-value").textContent = weight ? weight.toFixed(2) : "off";
   charts.smoothBy(weight);
 });
+for (const view of document.getElementsByName("live-view")) view.addEventListener("change", () => charts.redraw());
 byId("reset-zoom").addEventListener("click", () => {
   for (const chart of charts.charts) chart.zoomY = null;
   charts.zoomTo(null);

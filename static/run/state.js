@@ -26,8 +26,8 @@ export class State {
   }
 
   write(state) {
-    for (const place of document.querySelectorAll("[data-state]")) {
-      const words = state[place.dataset.state];
+    for (const place of document.querySelectorAll("[data-word]")) {
+      const words = state[place.dataset.word];
       if (place.textContent !== words) place.textContent = words;
     }
     byId("progress").value = state.fraction;

@@ -17,10 +17,10 @@ def compared_suites(run: Run) -> list[dict[str, Any]]:
 def _suite(name: str, found: dict[str, Event]) -> dict[str, Any]:
     first, last = found["first"], found["last"]
     return {
-        "title": f"Suite {name.replace('_', ' ')}",
+        "title": f"{name.replace('_', '-').capitalize()} items",
         "num_items": last.data["num_items"],
         **found,
-        "scores": [_score(score, found) for score in last.data["scores"]],
+        "scores": [_score(score, found) for score in sorted(last.data["scores"], reverse=True)],
         "items": _items(first.data.get("items") or [], last.data.get("items") or []),
     }
 

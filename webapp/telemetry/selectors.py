@@ -11,6 +11,7 @@ from django.http import Http404
 
 from training_core.spec.events import EventKind
 from webapp.experiments.models import Run
+from webapp.telemetry.lens import lens_of
 from webapp.telemetry.models import Event
 from webapp.telemetry.rows import log_row, sample_row
 from webapp.telemetry.series import Series, metric_names, metric_series
@@ -133,14 +134,15 @@ def neighbours(run: Run, seq: int) -> tuple[int | None, int | None]:
 
 
 def evaluations(run: Run) -> dict[str, dict[str, Event]]:
-    """Per suite the ``first``, ``last`` and ``best`` evaluation; the best is that with the highest first score."""
+    """Per suite the ``first``, ``last`` and ``best`` evaluation; the method's headline score tells which is best."""
+    headline = lens_of(run).headline.removeprefix("eval/")
     rows = Event.objects.filter(run=run, kind=EventKind.EVALUATION).order_by("seq")
     chosen: dict[str, dict[str, int]] = {}
     best_score: dict[str, float] = {}
     for seq, suite, scores in rows.values_list("seq", "data__suite", "data__scores"):
         picked = chosen.setdefault(suite, {"first": seq, "best": seq})
         picked["last"] = seq
-        score = next(iter(scores.values()), None)
+        score = scores.get(headline, next(iter(scores.values()), None))
         if score is not None and score > best_score.get(suite, float("-inf")):
             best_score[suite], picked["best"] = score, seq
     needed = {seq for picked in chosen.values() for seq in picked.values()}

@@ -35,7 +35,7 @@ class _Rule:
 
 
 def vitals(run: Run) -> list[dict[str, Any]]:
-    """The vital signs this run has numbers for, most telling first."""
+    """The vital signs this run has numbers for, most telling first; a handful, so that each is read."""
     headline = lens_of(run).headline
     rules = [_headline(headline), *_RULES] if headline else list(_RULES)
     ends = metric_ends(run, [rule.name for rule in rules])
@@ -102,18 +102,10 @@ def _entropy(ends: Ends) -> Judged:
     return "good", "answers still vary"
 
 
-def _reward(ends: Ends) -> Judged:
-    change = ends.last - ends.first
-    if change > 0.02:
-        return "good", "earns more than at the start"
-    return ("watch", "earns less than at the start") if change < -0.02 else ("plain", "earns what it did at the start")
-
-
 _RULES = (
     _Rule(name="eval/accuracy_greedy", label="Greedy accuracy", show=_percent, judge=_learning, before=True),
     _Rule(name="judge/auc", label="Judge against truth", show=_number, judge=_auc),
     _Rule(name="judge/false_accept", label="Wrong accepted", show=_percent, judge=_false_accept),
-    _Rule(name="reward/solver", label="Solver's reward", show=_number, judge=_reward, before=True),
     _Rule(name="entropy/solver", label="Solver's entropy", show=_number, judge=_entropy, before=True),
     _Rule(name="tokens/sampled_per_s", label="Throughput", show=_number, judge=_plain("tokens sampled per second")),
 )
