@@ -24,7 +24,7 @@ class RehearsalSpec(Block):
     coef: Annotated[float, Field(gt=0, le=10)] = 0.3
     """Weight of their cross-entropy beside the policy loss."""
     judge_share: Annotated[float, Field(ge=0, le=1)] = 0.6
-    """Share of the texts that show judging; the rest shows solving and proposing."""
+    """Share of the texts that show judging; the rest shows proposing. Answers are never rehearsed."""
 
 
 class OnlineSpec(MethodSpec):
