@@ -1,0 +1,345 @@
+"""Every address of the site against the whole cast: ada owns, ben views, cyn is an outsider, and nobody is signed in.
+
+An address without a row here fails ``test_every_address_has_its_rows``. "login" is a redirect to the sign-in page.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from tests.factories import mae_events, make_experiment, make_run, tell
+from webapp.accounts.models import User
+from webapp.accounts.services import create_sign_in_link, create_token
+from webapp.experiments.models import Run
+from webapp.experiments.services import create_share_link
+from webapp.fleet.models import Worker
+from webapp.workspaces.models import Workspace
+
+pytestmark = pytest.mark.django_db
+FOREIGN_MODULES = ("django.contrib.admin", "allauth.")
+"""Addresses of third parties: the admin is tested as a whole below, allauth serves people who are not signed in."""
+CAST = ("ada", "ben", "cyn", "anonymous")
+REFUSALS = {401, 403, 404, "login"}
+VERBS = ("get", "post", "put", "patch", "delete")
+Expected = int | str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One request and what each of the cast gets."""
+
+    name: str
+    verb: str = "get"
+    args: tuple[str, ...] = ()
+    """Names of values of the world, or literal values."""
+    data: str = ""
+    """Name of a form or JSON body in BODIES."""
+    query: str = ""
+    ada: Expected = 200
+    ben: Expected = 200
+    cyn: Expected = 200
+    anonymous: Expected = 200
+
+    def __str__(self) -> str:
+        return "-".join((self.verb, self.name, *self.args, self.data)).rstrip("-")
+
+
+def page(name: str, *args: str, **more: Any) -> Row:
+    """A page for everybody who is signed in."""
+    return Row(name, args=args, **{"anonymous": "login", **more})
+
+
+def inside(name: str, *args: str, **more: Any) -> Row:
+    """A page for members only."""
+    return page(name, *args, **{"cyn": 404, **more})
+
+
+def deed(name: str, *args: str, **more: Any) -> Row:
+    """A form that editors send: done, forbidden, not there, sign in."""
+    return inside(name, *args, **{"verb": "post", "ada": 302, "ben": 403, **more})
+
+
+def api(name: str, *args: str, **more: Any) -> Row:
+    return Row(name, args=args, **{"anonymous": 401, **more})
+
+
+def api_inside(name: str, *args: str, **more: Any) -> Row:
+    return api(name, *args, **{"cyn": 404, **more})
+
+
+def api_deed(name: str, *args: str, **more: Any) -> Row:
+    return api_inside(name, *args, **{"verb": "post", "ben": 403, **more})
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "mae": {"method": "mae"},
+    "yaml": {"method": "mae", "yaml": "method: {name: mae}"},
+    "workspace": {"workspace": "dojo"},
+    "member": {"email": "dora@example.org", "role": "viewer"},
+    "role": {"role": "editor"},
+    "name": {"display_name": "New"},
+    "named": {"name": "New"},
+    "token": {"name": "New", "days": "30"},
+    "priority": {"priority": 3},
+    "spec": {"workspace": "dojo", "spec": {"method": {"name": "mae"}}},
+    "empty": {},
+}
+
+ROWS = [
+    # Open to everybody.
+    Row("healthz"),
+    Row("sign_in_link", args=("sign_in_secret",)),
+    Row("sign_in_link", "post", ("guess",), ada=410, ben=410, cyn=410, anonymous=410),
+    *(
+        Row(name, args=("share_secret",))
+        for name in ("share", "share_state", "share_series", "share_samples", "share_log")
+    ),
+    *(Row("share_part", args=("share_secret", part)) for part in ("head", "vitals", "evaluation", "checkpoints")),
+    Row("share_part", args=("share_secret", "history"), ada=404, ben=404, cyn=404, anonymous=404),
+    Row("share_sample", args=("share_secret", "seq")),
+    Row("share", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
+    Row("share_state", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
+    # One's own account.
+    page("account"),
+    page("account_rename", verb="post", data="name", ada=302, ben=302, cyn=302),
+    page("create_token", verb="post", data="token"),
+    page("revoke_token", "token", verb="post", ada=302, ben=404, cyn=404),
+    # Workspaces.
+    page("new_workspace"),
+    page("new_workspace", verb="post", data="named", ada=302, ben=302, cyn=302),
+    inside("switch_workspace", verb="post", data="workspace", ada=302, ben=302),
+    inside("workspace", "dojo"),
+    deed("add_member", "dojo", data="member"),
+    deed("change_role", "dojo", "ben", data="role"),
+    deed("remove_member", "dojo", "ada", ada=302),
+    deed("remove_member", "dojo", "ben", ben=302),
+    # Methods and composing.
+    page("home"),
+    page("gallery"),
+    page("method", "mae"),
+    page("compose"),
+    inside("compose", query="clone"),
+    page("compose", verb="post", data="mae"),
+    page("compose_check", verb="post", data="mae"),
+    page("compose_block", verb="post", data="mae", query="path=task"),
+    page("compose_yaml", verb="post", data="yaml"),
+    # Experiments and runs.
+    page("experiments"),
+    inside("experiment", "experiment"),
+    deed("launch_again", "experiment"),
+    deed("archive_experiment", "experiment"),
+    *(deed("run_control", "run", action) for action in ("pause", "checkpoint", "stop", "share")),
+    deed("run_control", "paused_run", "resume"),
+    *(inside(name, "run") for name in ("run", "run_state", "run_series", "run_samples", "run_log")),
+    *(inside("run_part", "run", part) for part in ("head", "vitals", "evaluation", "checkpoints", "history")),
+    inside("run_sample", "run", "seq"),
+    # The fleet does not exist for people who are not operators.
+    page("fleet", ada=404, ben=404, cyn=404),
+    *(page("worker_action", "worker", a, verb="post", ada=404, ben=404, cyn=404) for a in ("drain", "undrain")),
+    *(
+        page("fleet_run_action", "run", a, verb="post", data="priority", ada=404, ben=404, cyn=404)
+        for a in ("stop", "requeue", "priority")
+    ),
+    # The API; its description is no secret.
+    Row("api_schema"),
+    api("api_me"),
+    api("api_tokens"),
+    api("api_tokens", verb="post", data="token", ada=201, ben=201, cyn=201),
+    api("api_token", "token", verb="delete", ada=204, ben=404, cyn=404),
+    api("api_workspaces"),
+    api_inside("api_workspace", "dojo"),
+    api("api_methods"),
+    api("api_method", "mae"),
+    api("api_validate", verb="post", data="spec"),
+    api("api_experiments"),
+    api_deed("api_experiments", data="spec", ada=201),
+    api_inside("api_experiment", "experiment"),
+    api_deed("api_launch", "experiment", ada=201),
+    api("api_runs"),
+    api_inside("api_run", "run"),
+    api_inside("api_run", "run", verb="patch", data="priority", ada=403, ben=403),
+    *(api_deed(f"api_{action}", "run") for action in ("pause", "checkpoint", "stop")),
+    api_deed("api_resume", "paused_run"),
+    api_inside("api_share_links", "run"),
+    api_deed("api_share_links", "run", ada=201),
+    api_deed("api_share_link", "run", "link", verb="delete", ada=204),
+    *(
+        api_inside(f"api_{name}", "run")
+        for name in ("metrics", "events", "samples", "evaluations", "checkpoints", "logs")
+    ),
+    api_inside("api_sample", "run", "seq"),
+]
+
+
+@pytest.fixture
+def world(ada: User, ben: User, workspace: Workspace) -> dict[str, Any]:
+    """One of everything, all of it ada's."""
+    User.objects.create_user("dora@example.org")
+    experiment = make_experiment(workspace, ada)
+    run = make_run(experiment)
+    tell(run, mae_events(3))
+    token, _ = create_token(user=ada, name="ada's")
+    link, share_secret = create_share_link(actor=ada, run_id=run.pk)
+    worker = Worker.objects.create(name="w", host="h", boot_id="b", pid=1, start_ticks=1, last_beat_at=timezone.now())
+    return {
+        "experiment": experiment.pk,
+        "run": run.pk,
+        "paused_run": make_run(experiment, "paused").pk,
+        "seq": run.events.filter(kind="sample").values_list("seq", flat=True)[0],
+        "token": token.pk,
+        "link": link.pk,
+        "share_secret": share_secret,
+        "sign_in_secret": create_sign_in_link(ada),
+        "worker": worker.pk,
+        "ada": ada.pk,
+        "ben": ben.pk,
+    }
+
+
+def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
+    address = reverse(row.name, args=[world.get(arg, arg) for arg in row.args])
+    query = f"clone={world['run']}" if row.query == "clone" else row.query
+    body = BODIES[row.data or "empty"]
+    options: dict[str, Any] = {} if row.verb == "get" else {"data": body}
+    if row.name.startswith("api_") and row.verb != "get":
+        options["content_type"] = "application/json"
+    response = getattr(client, row.verb)(f"{address}?{query}" if query else address, **options)
+    is_login = response.status_code == 302 and response.headers["Location"].startswith("/accounts/login/")
+    return "login" if is_login else int(response.status_code)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_everybody_gets_what_the_table_says(row: Row, world: dict[str, Any], cyn: User) -> None:
+    answers = {person: _ask_as(person, row, world) for person in CAST}
+    assert answers == {person: getattr(row, person) for person in CAST}
+
+
+def _ask_as(person: str, row: Row, world: dict[str, Any]) -> Expected:
+    """What the person gets; everything is put back afterwards, and a refusal must not have changed anything."""
+    client = Client(raise_request_exception=False)
+    before = _written()
+    here = transaction.savepoint()
+    if person != "anonymous":
+        client.force_login(User.objects.get(email=f"{person}@example.org"))
+    status = _ask(client, row, world)
+    assert status not in REFUSALS or _written() == before
+    transaction.savepoint_rollback(here)
+    return status
+
+
+def _written() -> list[Any]:
+    """What a refused request must leave as it was."""
+    runs = Run.objects.order_by("pk").values_list("pk", "status", "status_version", "checkpoint_requests", "priority")
+    return [*runs, *User.objects.order_by("pk").values_list("memberships__role", "display_name")]
+
+
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        (page("fleet"), 200),
+        (page("worker_action", "worker", "drain", verb="post"), 302),
+        (page("fleet_run_action", "run", "requeue", verb="post"), 302),
+        (api("api_run", "run", verb="patch", data="priority"), 200),
+        (page("run", "run"), 404),
+        (api("api_run", "run"), 404),
+        (page("workspace", "dojo"), 404),
+    ],
+    ids=str,
+)
+def test_an_operator_runs_the_fleet_and_does_not_read_along(
+    row: Row, status: int, world: dict[str, Any], olga: User, client: Client
+) -> None:
+    client.force_login(olga)
+    assert _ask(client, row, world) == status
+
+
+def _addresses(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
+    for entry in resolver.url_patterns:
+        path = f"{prefix}{entry.pattern}"
+        if isinstance(entry, URLResolver):
+            yield from _addresses(entry, path)
+        else:
+            yield path, entry
+
+
+def _own_addresses() -> list[tuple[str, URLPattern]]:
+    return [
+        (path, entry)
+        for path, entry in _addresses(get_resolver())
+        if not path.startswith("admin/") and not entry.callback.__module__.startswith(FOREIGN_MODULES)
+    ]
+
+
+def test_every_address_has_its_rows() -> None:
+    names = {entry.name for _, entry in _own_addresses()}
+    assert names == {row.name for row in ROWS}
+
+
+def test_every_verb_of_the_api_has_its_rows() -> None:
+    offered = {
+        (entry.name, verb)
+        for _, entry in _own_addresses()
+        for verb in VERBS
+        if hasattr(entry.callback, "cls") and hasattr(entry.callback.cls, verb)
+    }
+    assert offered <= {(row.name, row.verb) for row in ROWS}
+
+
+ADMIN = sorted(
+    path
+    for path, entry in _addresses(get_resolver())
+    if path.startswith("admin/") and "(" not in path and "<" not in path and entry.name not in {"logout", "jsi18n"}
+)
+
+
+@pytest.mark.parametrize("path", ADMIN)
+def test_the_admin_is_closed_to_all_but_operators(path: str, ada: User, client: Client) -> None:
+    assert client.get(f"/{path}").status_code == 302
+    client.force_login(ada)
+    assert client.get(f"/{path}").status_code in {302, 403}
+
+
+@pytest.fixture
+def superuser(db: None) -> User:
+    return User.objects.create_superuser("root@example.org", "correct horse battery")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in ADMIN if path not in {"admin/login/", "admin/autocomplete/", "admin/password_change/done/"}],
+)
+def test_every_list_of_the_admin_opens_and_only_people_can_be_added(
+    path: str, superuser: User, world: dict[str, Any], client: Client
+) -> None:
+    client.force_login(superuser)
+    forbidden = path.endswith("/add/") and path != "admin/accounts/user/add/"
+    assert client.get(f"/{path}").status_code == (403 if forbidden else 200)
+
+
+@pytest.mark.parametrize(
+    "model", ["experiments/run", "experiments/experiment", "workspaces/workspace", "accounts/user"]
+)
+def test_the_admin_shows_a_row_and_changes_only_people(
+    model: str, superuser: User, world: dict[str, Any], client: Client
+) -> None:
+    key = {"run": world["run"], "experiment": world["experiment"], "user": world["ada"]}.get(
+        model.rpartition("/")[2], Workspace.objects.get().pk
+    )
+    client.force_login(superuser)
+    assert client.get(f"/admin/{model}/{key}/change/").status_code == 200
+    answers = [client.post(f"/admin/{model}/{key}/{verb}/", {}).status_code for verb in ("change", "delete")]
+    assert answers == ([200, 200] if model == "accounts/user" else [403, 403])
+
+
+def test_hidden_fields_never_reach_the_admin(superuser: User, world: dict[str, Any], client: Client) -> None:
+    from webapp.accounts.models import ApiToken
+
+    token = ApiToken.objects.get()
+    client.force_login(superuser)
+    assert token.digest not in client.get(f"/admin/accounts/apitoken/{token.pk}/change/").content.decode()
