@@ -116,10 +116,24 @@ def _run(progress: Progress, argv: Sequence[str]) -> None:
         assert child.stdout is not None
         for line in child.stdout:
             said.append(line.rstrip())
-            if not line.startswith("WARNING"):
-                progress.detail(line.strip()[:60])
+            if detail := _in_words(line):
+                progress.detail(detail)
     if child.returncode != 0:
         raise InstallError(f"{' '.join(argv[:4])} failed; it said last:\n" + "\n".join(said))
+
+
+def _in_words(line: str) -> str:
+    """What pip is at, without its paths and warnings."""
+    match line.split():
+        case ["Collecting", package, *_]:
+            return f"looking for {package}"
+        case ["Downloading" | "Using", *_, name, _, _] if ".whl" in line or ".tar" in line:
+            return f"fetching {name.rsplit('/')[-1].split('-')[0]}"
+        case ["Processing", path, *_]:
+            return f"fetching {path.rsplit('/')[-1].split('-')[0]}"
+        case ["Installing", "collected", *_]:
+            return "unpacking"
+    return ""
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def env_str(name: str, default: str) -> str:
     return os.environ.get(name, default)
 
 
-def env_bool(name: str, default: bool) -> bool:  # noqa: FBT001
+def env_bool(name: str, default: bool) -> bool:
     value = os.environ.get(name, str(default)).lower()
     if value in _TRUE:
         return True
