@@ -161,7 +161,7 @@ class Chart {
         ...base,
         y: smooth(line.values, this.all.smoothing),
         line: style,
-        hovertemplate: `${series.label} <b>%{y:.4~g}</b><extra></extra>`,
+        hovertemplate: `${series.label}: %{y:.4~g}<extra></extra>`,
       });
     });
     if (this.all.marks.length) traces.push(this.markTrace());
@@ -201,7 +201,7 @@ class Chart {
       hoverlabel: { bgcolor: token("--sheet"), bordercolor: strong, font: { color: token("--ink"), size: 12 } },
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
       uirevision: "held by the page",
-      xaxis: { ...axis, showgrid: false, hoverformat: "step ,d", title: { text: "step", standoff: 4 }, ...ranged(this.all.zoom) },
+      xaxis: { ...axis, showgrid: false, unifiedhovertitle: { text: "Step %{x}" }, title: { text: "step", standoff: 4 }, ...ranged(this.all.zoom) },
       yaxis: { ...axis, ...ranged(range) },
       yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
     };

@@ -108,14 +108,16 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if state["last_seq"] - held.after > MAX_REPLAY:
             raise Refused(BEHIND)
         await self._tell({"type": "hello", "run": str(feed.run_id), "state": state})
-        told_at, seen = time.monotonic(), 0
+        told_at, seen, is_owed = time.monotonic(), 0, False
         while True:
-            seen = await feed.round_after(seen)
+            with suppress(TimeoutError):
+                due_s = max(0.0, told_at + STATE_S - time.monotonic()) if is_owed else None
+                seen = await asyncio.wait_for(feed.round_after(seen), due_s)
             batch = await feed.batch(held)
             news = await feed.state()
-            changed = news != state and (
-                news["status"] != state["status"] or time.monotonic() - told_at >= STATE_S or batch.is_full
-            )
+            is_due = news["status"] != state["status"] or time.monotonic() - told_at >= STATE_S
+            changed = news != state and is_due
+            is_owed = news != state and not is_due
             message: dict[str, Any] = {}
             if batch.reset:
                 message = {"type": "reset", "after": batch.to.after}

@@ -1,0 +1,282 @@
+"""The run page in a browser: live updates, reading in peace, zoom, hostile text."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Visit
+from tests.factories import START_T, mae_events, make_experiment, make_run, metric_events, next_attempt, tell
+from webapp.accounts.models import User
+from webapp.experiments.models import Run
+from webapp.experiments.services import create_share_link, request_pause
+from webapp.workspaces.models import Workspace
+
+XSS = [
+    "<script>window.hit = 1</script>",
+    "</script><script>window.hit = 1</script>",
+    "<img src=x onerror='window.hit = 1'>",
+    "<svg onload=window.hit=1>",
+    "<iframe srcdoc='<script>parent.hit=1</script>'></iframe>",
+    '"><b onmouseover=window.hit=1>',
+    "javascript:window.hit=1",
+    "<a href='javascript:window.hit=1'>click</a>",
+    "<style>@import 'javascript:window.hit=1'</style>",
+    "<math><mtext></table><img src=x onerror=window.hit=1>",
+    "{{constructor.constructor('window.hit=1')()}}",
+    "<details open ontoggle=window.hit=1>",
+    "<!--<img src='--><img src=x onerror=window.hit=1//'>",
+    "<template><script>window.hit=1</script></template>",
+    "\u202egnp.exe\u0000 <b>bold</b>",
+]
+
+
+@pytest.fixture
+def run(workspace: Workspace, ada: User) -> Run:
+    return make_run(make_experiment(workspace, ada))
+
+
+def open_run(visit: Visit, run: Run, user: User) -> Page:
+    page = visit.sign_in(user).goto(f"/runs/{run.pk}/")
+    expect(page.locator("#link")).to_have_attribute("data-link", "live")
+    return page
+
+
+def sample(seq: int, title: str, **more: Any) -> dict[str, Any]:
+    turns = [{"role": "solver", "text": f"the text of {title}", "correct": True, "rewards": {"judge": 1.0}}]
+    data = {"episode": f"1-{seq}", "title": title, "turns": turns, **more}
+    return {"seq": seq, "kind": "sample", "step": 1, "t": START_T + seq, "data": data}
+
+
+def test_what_the_run_says_appears_without_reloading(visit: Visit, run: Run, ada: User) -> None:
+    page = open_run(visit, run, ada)
+    expect(page.locator("#curves-empty")).to_be_visible()
+    expect(page.get_by_text("the model is loading")).to_be_visible()
+    tell(run, mae_events(12))
+    expect(page.locator("[data-word=progress]")).to_have_text("Step 12 of 60")
+    expect(page.locator("#chart-0 .js-plotly-plot, #chart-0 [data-plot].js-plotly-plot")).to_be_visible()
+    expect(page.locator("#curves-empty")).to_be_hidden()
+    expect(page.locator("#chart-0 [data-now='eval/accuracy_sampled']")).to_have_text(re.compile(r"0\.\d"))
+    expect(page.locator("#sample-list > li")).to_have_count(24)
+    expect(page.locator("[data-vital]").first).to_be_visible()
+    page.locator("#tab-log").click()
+    expect(page.locator("#log-list > li").first).to_contain_text("Loading the starter model")
+    page.locator("#tab-checkpoints").click()
+    expect(page.locator("#checkpoints")).to_contain_text("checkpoints/step-000010")
+    page.locator("#tab-evaluation").click()
+    expect(page.locator("#evaluation")).to_contain_text("Held-out items")
+
+
+def test_a_phase_is_told_while_there_is_nothing_to_draw(visit: Visit, run: Run, ada: User) -> None:
+    page = open_run(visit, run, ada)
+    data = {"phase": "preparing", "text": "Teaching the starter model", "fraction": 0.4}
+    tell(run, [{"seq": 1, "kind": "state", "step": 0, "t": START_T, "data": data}])
+    expect(page.locator("#curves-phase")).to_have_text("Teaching the starter model")
+    expect(page.locator("#curves-progress")).to_have_attribute("value", "0.4")
+
+
+def test_the_buttons_follow_the_state(visit: Visit, run: Run, ada: User) -> None:
+    page = open_run(visit, run, ada)
+    request_pause(actor=ada, run_id=run.pk)
+    expect(page.locator("#head [data-status]")).to_have_text("Pausing")
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+
+
+def test_pausing_and_sharing_by_their_buttons(visit: Visit, run: Run, ada: User) -> None:
+    page = open_run(visit, run, ada)
+    page.get_by_role("button", name="Share").click()
+    link = page.get_by_label("Anybody with this link can watch the run").input_value()
+    assert re.fullmatch(rf"{visit.site}/s/[\w-]+/", link)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#head [data-status]")).to_have_text("Pausing")
+
+
+def test_the_stream_holds_still_while_somebody_reads(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, [sample(1, "first"), sample(2, "second")])
+    page = open_run(visit, run, ada)
+    rows = page.locator("#sample-list > li")
+    rows.nth(1).locator("summary").click()
+    expect(rows.nth(1)).to_contain_text("the text of first")
+    before = rows.nth(1).bounding_box()
+    tell(run, [sample(3, "third"), sample(4, "fourth")])
+    expect(page.locator("#samples-new")).to_have_text("2 new samples")
+    expect(rows).to_have_count(2)
+    assert (rows.nth(1).bounding_box() or {})["x"] == (before or {})["x"]
+    page.locator("#samples-new").click()
+    expect(rows).to_have_count(4)
+    expect(rows.first).to_contain_text("fourth")
+    expect(rows.nth(3)).to_contain_text("the text of first")
+
+
+def test_the_stream_can_be_frozen_and_let_go(visit: Visit, run: Run, ada: User) -> None:
+    page = open_run(visit, run, ada)
+    page.locator("#freeze").click()
+    page.mouse.move(5, 5)
+    tell(run, [sample(1, "first")])
+    expect(page.locator("#samples-new")).to_have_text("1 new sample")
+    expect(page.locator("#sample-list > li")).to_have_count(0)
+    page.locator("#freeze").click()
+    expect(page.locator("#sample-list > li")).to_have_count(1)
+
+
+def test_samples_are_walked_and_opened_by_keyboard(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, [sample(n, f"question {n}") for n in range(1, 5)])
+    page = open_run(visit, run, ada)
+    page.locator("#sample-list summary").first.focus()
+    page.keyboard.press("j")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#sample-list > li").nth(2)).to_contain_text("the text of question 2")
+
+
+def test_samples_are_filtered_and_searched(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, mae_events(10))
+    page = open_run(visit, run, ada)
+    page.locator("#sample-show").select_option("rejected")
+    expect(page.locator("#sample-list > li").first).to_contain_text("rejected")
+    page.locator("#sample-show").select_option("all")
+    page.locator("#sample-text").fill("no such words")
+    expect(page.locator("#samples-empty")).to_contain_text("No sample matches")
+
+
+def test_a_zoom_survives_new_points(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, metric_events(40))
+    page = open_run(visit, run, ada)
+    drawing = page.locator("#chart-1 .nsewdrag").first
+    drawing.scroll_into_view_if_needed()
+    box = drawing.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 45, steps=6)
+    page.mouse.up()
+    expect(page.locator("#reset-zoom")).to_be_visible()
+    zoomed = page.evaluate("document.querySelector('#chart-1 [data-plot]').layout.xaxis.range")
+    tell(run, metric_events(15, first=41))
+    expect(page.locator("#chart-1 [data-now='reward/solver']")).to_have_text("5.5")
+    after = page.evaluate("document.querySelector('#chart-1 [data-plot]').layout.xaxis.range")
+    assert after == pytest.approx(zoomed)
+    page.locator("#reset-zoom").click()
+    expect(page.locator("#reset-zoom")).to_be_hidden()
+
+
+def test_a_chart_is_also_a_table(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, metric_events(3))
+    page = open_run(visit, run, ada)
+    page.locator("#chart-1 summary").click()
+    expect(page.locator("#chart-1 tbody tr")).to_have_count(3)
+    expect(page.locator("#chart-1 tbody tr").first).to_contain_text("0.3")
+
+
+def test_a_click_on_a_point_shows_the_samples_of_its_step(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, mae_events(6))
+    page = open_run(visit, run, ada)
+    drawing = page.locator("#chart-1 .nsewdrag").first
+    drawing.scroll_into_view_if_needed()
+    box = drawing.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 20)
+    page.wait_for_timeout(300)
+    page.mouse.down()
+    page.mouse.up()
+    expect(page.locator("#sample-step")).to_have_text("step 6 ×")
+    expect(page.locator("#sample-list > li")).to_have_count(2)
+
+
+def test_after_losing_its_socket_the_page_catches_up(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, metric_events(5))
+    page = open_run(visit, run, ada)
+    visit.context.set_offline(True)
+    page.evaluate("for (const plot of [1]) window.dispatchEvent(new Event('offline'))")
+    tell(run, metric_events(5, first=6))
+    visit.context.set_offline(False)
+    expect(page.locator("html")).to_have_attribute("data-after", "10", timeout=45_000)
+    assert page.evaluate("document.querySelector('#chart-1 [data-plot]').data[1].x.length") == 10
+
+
+def test_a_rewritten_run_is_read_again(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, [*metric_events(9), sample(10, "of the lost attempt")])
+    page = open_run(visit, run, ada)
+    next_attempt(run)
+    tell(run, [*metric_events(2, first=6), sample(8, "of the new attempt")])
+    expect(page.locator("html")).to_have_attribute("data-after", "8")
+    expect(page.locator("#sample-list > li")).to_have_count(1)
+    expect(page.locator("#sample-list > li")).to_contain_text("of the new attempt")
+    expect(page.locator("#chart-1 [data-now='reward/solver']")).to_have_text("0.7")
+
+
+def test_hostile_text_is_shown_and_never_run(visit: Visit, workspace: Workspace, ada: User) -> None:
+    run = make_run(make_experiment(workspace, ada, name="".join(XSS)[:110].replace("\u0000", "")))
+    half = len(XSS) // 2
+    tell(run, [sample(seq, text) for seq, text in enumerate(XSS[:half], start=1)])
+    page = open_run(visit, run, ada)
+    page.mouse.move(5, 5)
+    later = [sample(seq, text, facts={text: text}) for seq, text in enumerate(XSS[half:], start=half + 1)]
+    tell(run, later)
+    logs = [{"level": "error", "text": text} for text in XSS]
+    tell(
+        run,
+        [{"seq": len(XSS) + n, "kind": "log", "step": 1, "t": START_T, "data": log} for n, log in enumerate(logs, 1)],
+    )
+    rows = page.locator("#sample-list > li")
+    expect(rows).to_have_count(len(XSS))
+    for place in range(len(XSS)):
+        rows.nth(place).locator("summary").first.click()
+    expect(rows.first.locator(".turn__text")).to_contain_text("the text of")
+    expect(page.locator("#sample-list")).to_contain_text(XSS[0])
+    page.locator("#tab-log").click()
+    expect(page.locator("#log-list")).to_contain_text(XSS[2])
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.hit") is None
+
+
+def test_the_shared_page_follows_the_run_without_an_account(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, mae_events(3))
+    _, secret = create_share_link(actor=ada, run_id=run.pk)
+    page = visit.goto(f"/s/{secret}/")
+    expect(page.locator("#link")).to_have_attribute("data-link", "live")
+    tell(run, metric_events(1, first=run.last_seq + 1))
+    expect(page.locator("html")).to_have_attribute("data-after", str(run.last_seq))
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    page.locator("#sample-list summary").first.click()
+    expect(page.locator("#sample-list .turn").first).to_be_visible()
+    visit.expect_accessible()
+
+
+def test_every_tab_is_accessible_on_a_desktop(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, mae_events(12))
+    page = open_run(visit, run, ada)
+    page.locator("#sample-list summary").first.click()
+    expect(page.locator("#sample-list .turn").first).to_be_visible()
+    visit.expect_accessible()
+    for tab in ("evaluation", "checkpoints", "log", "spec", "history"):
+        page.locator(f"#tab-{tab}").click()
+        expect(page.locator(f"#{tab}")).to_be_visible()
+        assert visit.axe_findings() == []
+
+
+def test_the_page_fits_a_phone(phone: Visit, run: Run, ada: User) -> None:
+    tell(run, mae_events(12))
+    page = open_run(phone, run, ada)
+    phone.expect_no_sideways_scroll()
+    page.get_by_text("Samples", exact=True).first.click()
+    page.locator("#sample-list summary").first.click()
+    expect(page.locator("#sample-list .turn").first).to_be_visible()
+    phone.expect_no_sideways_scroll()
+    phone.expect_accessible()
+    for tab in ("evaluation", "log", "spec"):
+        page.locator(f"#tab-{tab}").click()
+        phone.expect_no_sideways_scroll()
+
+
+def test_a_tab_has_an_address_of_its_own(visit: Visit, run: Run, ada: User) -> None:
+    visit.sign_in(ada).goto(f"/runs/{run.pk}/#log")
+    expect(visit.page.locator("#log")).to_be_visible()
+    expect(visit.page.locator("#live")).to_be_hidden()
+    visit.page.keyboard.press("Tab")
+    visit.page.locator("#tab-log").focus()
+    visit.page.keyboard.press("ArrowRight")
+    expect(visit.page.locator("#spec")).to_be_visible()
+    assert visit.page.url.endswith("#spec")
