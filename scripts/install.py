@@ -105,6 +105,7 @@ def _forget_half_installed() -> None:
 def _pip(progress: Progress, *arguments: str) -> None:
     constraints = str(REQUIREMENTS / "constraints.txt")
     argv = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    argv.append("--no-compile")  # a third of the time; Python compiles what is used when it is first used
     _run(progress, [*argv, "--constraint", constraints, *arguments])
 
 
