@@ -7,6 +7,7 @@ import nh3
 from django.conf import settings
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 _TAGS = {
     "a", "blockquote", "br", "code", "em", "h2", "h3", "h4", "hr", "img", "li", "ol", "p", "pre", "strong",
@@ -33,7 +34,21 @@ def _rendered(path: Path, _version: int) -> SafeString:
         if token.type in {"th_open", "td_open"} and (style := token.attrGet("style")):
             token.attrs.pop("style")
             token.attrSet("align", str(style).rpartition(":")[2])
+    _name_every_header(tokens)
     html = markdown.renderer.render(tokens, markdown.options, {})
     clean = nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES)
     # Written by the product's authors and cut down to an allow-list, so it may stand in the page as HTML.
-    return mark_safe(clean)  # noqa: S308
+    return mark_safe(_scrollable(clean))  # noqa: S308
+
+
+def _name_every_header(tokens: list[Token]) -> None:
+    """A header cell without words is an ordinary cell: a table may leave its corner empty."""
+    for opening, inside, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if opening.type == "th_open" and not inside.content:
+            opening.tag = closing.tag = "td"
+
+
+def _scrollable(html: str) -> str:
+    """Let wide tables and code scroll, also by keyboard."""
+    html = html.replace("<table>", '<div class="table-wrap" tabindex="0" role="group" aria-label="Table"><table>')
+    return html.replace("</table>", "</table></div>").replace("<pre>", '<pre tabindex="0">')

@@ -1,0 +1,209 @@
+"""The pages as a person uses them: composing, launching, finding things, by mouse, keyboard and thumb."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+from tests.conftest import PASSWORD
+from tests.factories import make_experiment, make_run
+from webapp.accounts.models import User
+from webapp.experiments.models import Run
+from webapp.workspaces.models import Workspace
+
+HEADLINE = [[step, 0.4 + step / 100] for step in range(0, 40, 2)]
+LONG = "A very long name that somebody gave an experiment because they wanted to remember every single detail_" * 1
+
+
+@pytest.fixture
+def run(ada: User, workspace: Workspace) -> Run:
+    make_run(make_experiment(workspace, ada, name=LONG[:120]), "queued")
+    failed = make_experiment(workspace, ada, name="Judge <b>gone</b> wrong")
+    make_run(failed, "failed", headline=HEADLINE[:5], failure_text="The judge could no longer tell right from wrong.")
+    return make_run(make_experiment(workspace, ada), "running", headline=HEADLINE, last_step=38)
+
+
+def paths(run: Run) -> list[str]:
+    return [
+        "/",
+        "/methods/",
+        "/methods/mae/",
+        "/compose/",
+        "/experiments/",
+        f"/experiments/{run.experiment_id}/",
+        "/workspaces/dojo/",
+        "/workspaces/new/",
+        "/accounts/me/",
+        "/accounts/password/change/",
+    ]
+
+
+def test_every_page_is_accessible_in_both_schemes(visit: Visit, run: Run, ada: User) -> None:
+    visit.sign_in(ada)
+    for path in paths(run):
+        visit.goto(path)
+        visit.expect_accessible()
+
+
+def test_every_page_fits_a_phone(phone: Visit, run: Run, ada: User) -> None:
+    phone.sign_in(ada)
+    for path in paths(run):
+        phone.goto(path)
+        phone.expect_no_sideways_scroll()
+        assert phone.axe_findings() == [], path
+
+
+def test_fleet_is_accessible_and_fits_a_phone(phone: Visit, run: Run, ada: User) -> None:
+    ada.is_staff = True
+    ada.save()
+    phone.sign_in(ada).goto("/fleet/")
+    phone.expect_accessible()
+    phone.expect_no_sideways_scroll()
+
+
+def test_signing_in_by_keyboard_alone(visit: Visit, ada: User, workspace: Workspace) -> None:
+    page = visit.goto("/accounts/login/")
+    visit.expect_accessible()
+    page.get_by_label("Email").focus()
+    page.keyboard.type(ada.email)
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dojo")
+
+
+def test_composing_and_launching(visit: Visit, ada: User, workspace: Workspace) -> None:
+    page = visit.sign_in(ada).goto("/methods/")
+    page.get_by_role("link", name="Starter demo").click()
+    page.get_by_label("Name", exact=True).fill("From the browser")
+    steps = page.get_by_label("Steps", exact=True)
+    steps.fill("0")
+    expect(page.locator("#f-steps-error")).to_have_text("must be at least 1 (you wrote '0')")
+    expect(steps).to_have_attribute("aria-invalid", "true")
+    visit.expect_accessible()
+    steps.fill("41")
+    expect(page.locator("#f-steps-error")).to_be_empty()
+    expect(page.locator("#compose-check")).to_contain_text("Valid, ready to launch")
+    page.get_by_role("button", name="Launch").click()
+    page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}/$"))
+    launched = Run.objects.get()
+    assert (launched.experiment.name, launched.total_steps, launched.status) == ("From the browser", 41, "queued")
+
+
+def test_choosing_another_block_swaps_its_inputs(visit: Visit, ada: User, workspace: Workspace) -> None:
+    page = visit.sign_in(ada).goto("/compose/")
+    page.get_by_label("Task", exact=True).select_option("strings")
+    expect(page.get_by_label("Max length")).to_have_value("6")
+    expect(page.get_by_label("Max digits")).to_have_count(0)
+    expect(page.locator("#compose-check")).to_contain_text("strings")
+    page.get_by_label("Task", exact=True).select_option("jsonl")
+    expect(page.locator("#f-task-path-error")).to_contain_text("must not be empty")
+    page.get_by_label("Path", exact=True).fill("questions.jsonl")
+    expect(page.locator("#f-task-path-error")).to_be_empty()
+
+
+def test_form_and_yaml_stay_in_step_both_ways(visit: Visit, ada: User, workspace: Workspace) -> None:
+    page = visit.sign_in(ada).goto("/compose/")
+    page.get_by_label("Steps", exact=True).fill("77")
+    page.get_by_text("YAML", exact=True).click()
+    text = page.get_by_label("Spec as YAML")
+    expect(text).to_have_value(re.compile(r"^steps: 77$", re.MULTILINE))
+    text.fill(re.sub(r"^steps: 77$", "steps: 88", text.input_value(), flags=re.MULTILINE))
+    expect(page.locator("#f-steps")).to_have_value("88")
+    text.fill("steps: [")
+    expect(page.locator("#yaml-errors")).to_contain_text("not valid YAML at line 1")
+    page.get_by_text("Form", exact=True).click()
+    expect(page.get_by_label("Steps", exact=True)).to_have_value("88")
+
+
+def test_a_finding_leads_to_its_field_even_if_that_is_hidden(visit: Visit, ada: User, workspace: Workspace) -> None:
+    page = visit.sign_in(ada).goto("/compose/")
+    rate = page.get_by_label("Learning rate")
+    expect(rate).to_be_hidden()
+    page.get_by_label("All settings").check(force=True)
+    rate.fill("fast")
+    finding = page.locator("#compose-check").get_by_role("link", name="Learning rate")
+    expect(finding).to_be_visible()
+    page.get_by_label("All settings").uncheck(force=True)
+    finding.click()
+    expect(rate).to_be_focused()
+    rate.fill("0.001")
+    expect(page.locator("#compose-check")).to_contain_text("Valid, ready to launch")
+
+
+def test_choice_of_colour_scheme_stays(visit: Visit, ada: User, workspace: Workspace) -> None:
+    page = visit.sign_in(ada).goto("/")
+    light = page.evaluate("getComputedStyle(document.body).color")
+    page.get_by_role("button", name="Dark", exact=True).click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert page.evaluate("getComputedStyle(document.body).color") != light
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.get_by_role("button", name="Dark", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Auto", exact=True).click()
+    expect(page.locator("html")).not_to_have_attribute("data-theme", "dark")
+
+
+def test_keyboard_reaches_the_page_past_the_rail_and_closes_menus(
+    visit: Visit, ada: User, workspace: Workspace
+) -> None:
+    page = visit.sign_in(ada).goto("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    switcher = page.locator(".switcher > summary")
+    switcher.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="New workspace")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="New workspace")).to_be_hidden()
+    expect(switcher).to_be_focused()
+
+
+def test_searching_narrows_the_list_while_typing_and_keeps_the_address(visit: Visit, run: Run, ada: User) -> None:
+    page = visit.sign_in(ada).goto("/experiments/")
+    expect(page.get_by_role("row")).to_have_count(4)
+    page.get_by_label("Search").fill("gone")
+    expect(page.get_by_role("row")).to_have_count(2)
+    expect(page.get_by_role("link", name="Judge <b>gone</b> wrong")).to_be_visible()
+    assert "q=gone" in page.url
+    page.get_by_label("Search").fill("nothing like this")
+    expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+
+
+def test_lists_follow_what_happens_without_reloading(visit: Visit, run: Run, ada: User) -> None:
+    page = visit.sign_in(ada).goto("/")
+    expect(page.get_by_text("step 38 of 60")).to_be_visible()
+    Run.objects.filter(pk=run.pk).update(last_step=39)
+    expect(page.get_by_text("step 39 of 60")).to_be_visible()
+
+
+def test_question_before_an_act_that_cannot_be_undone(visit: Visit, run: Run, ada: User) -> None:
+    page = visit.sign_in(ada).goto("/workspaces/dojo/")
+    asked: list[str] = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.get_by_role("button", name="Remove Ben").click()
+    assert "Remove Ben?" in asked[0]
+    expect(page.get_by_role("button", name="Remove Ben")).to_be_visible()
+
+
+def test_bar_at_the_bottom_leads_everywhere_on_a_phone(phone: Visit, run: Run, ada: User) -> None:
+    page = phone.sign_in(ada).goto("/")
+    for name, path in (
+        ("Methods", "/methods/"),
+        ("Compose", "/compose/"),
+        ("Experiments", "/experiments/"),
+        ("More", "/accounts/me/"),
+    ):
+        page.get_by_role("navigation", name="Main").get_by_role("link", name=name).tap()
+        page.wait_for_url("**" + path)
+
+
+def test_missing_page_is_in_the_house_style(visit: Visit, ada: User, workspace: Workspace) -> None:
+    page = visit.sign_in(ada).goto("/nowhere/")
+    expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
+    visit.expect_accessible()
+    assert len(visit.problems) == 1  # the browser reports the answer itself
+    assert "404" in visit.problems.pop()
