@@ -24,7 +24,7 @@ from training_core.play.prompts import prompts_for
 from training_core.play.records import StepBatch
 from training_core.play.requests import derive_seed
 from training_core.play.scheduler import run as play_out
-from training_core.policies.load import load_policy
+from training_core.policies.load import ModelError, load_policy
 from training_core.policies.loaded import LoadedPolicy, start_copy
 from training_core.policies.models_dir import default_models_dir
 from training_core.run_folder import Control, EventLog, read_events
@@ -150,6 +150,10 @@ class Run:
             device=device,
             progress=lambda fraction, text: self._state(RunPhase.PREPARING, text, fraction=fraction),
         )
+        if spec.method.rehearsal is not None and self._main.style != "starter":
+            raise ModelError(
+                f"{spec.model.source} does not speak the starter's language, which method.rehearsal needs."
+            )
         roles = method_class.roles(spec.method)
         policies: dict[str, LoadedPolicy] = {"main": self._main}
         if spec.method.loss.kl_coef > 0 or any(role.policy == "start" for role in roles):
@@ -221,7 +225,8 @@ class Run:
         texts = []
         for _ in range(rehearsal.rows):
             judging = rng.random() < rehearsal.judge_share
-            kind = rng.choice(("judge", "judge", "review")) if judging else rng.choice(("solve", "propose"))
+            # Never "solve": those lessons are a careless pupil's, and answers are for self-play to improve.
+            kind = rng.choice(("judge", "judge", "review")) if judging else "propose"
             prompt, completion = lesson(self._domain, kind, rng)
             texts.append(Text(prompt_ids=self._main.encode(prompt), token_ids=self._main.encode(completion)))
         return texts

@@ -48,7 +48,7 @@ def lines(*, proposal="<question>12+30</question>", review="8", verdict=None, an
         if prompt.startswith("<|review|>"):
             return f"<score>{review}</score>"
         if prompt.startswith("<|judge|>"):
-            answer = prompt.split("<|reply|>")[1].removesuffix("<|go|>")
+            answer = prompt.removeprefix("<|judge|>").split("<|reply|>")[0]
             return f"<think>x</think><score>{verdict(answer)}</score>"
         return f"<think>x</think><answer>{answers[place % len(answers)]}</answer>"
 

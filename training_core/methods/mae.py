@@ -82,6 +82,8 @@ class MaeSpec(OnlineSpec):
     w_solver_format: Annotated[Probability, Group("Solver")] = 0.5
     """Weight of format in the Solver's reward."""
 
+    judge_temperature: Annotated[float, Field(ge=0, le=5), Group("Judge")] | None = None
+    """Temperature of the verdicts that become rewards; empty takes the sampling temperature, 0 is greedy. Lower means less noise."""
     lenient_scores: Annotated[bool, Group("Judge")] = False
     """Take the last number of a verdict without a score tag (released code since January 2026)."""
     probe_items: Annotated[int, Field(ge=0, le=4096), Group("Judge"), Unit("items")] = 128
@@ -181,17 +183,26 @@ class MultiAgentEvolve(SelfPlay):
                 "method.judge is verifier, but a verifier knows the answers of a .jsonl task's own questions only and the "
                 "Proposer invents new ones; choose the current or the frozen judge"
             )
-        if spec.rehearsal is not None and not experiment.model.is_starter:
+        if spec.rehearsal is not None and experiment.model.is_hub_id:
             raise ValueError(
-                "method.rehearsal mixes in the starter's teaching text; it needs model.source: starter, "
-                f"not {experiment.model.source!r}"
+                "method.rehearsal mixes in the starter's teaching text; it needs model.source: starter or a checkpoint of "
+                f"one, not {experiment.model.source!r}"
             )
 
     def __init__(self, experiment: "ExperimentSpec", domain: "Domain", prompts: Prompts) -> None:
         super().__init__(experiment, domain, prompts)
         assert isinstance(experiment.method, MaeSpec)
         self.spec = experiment.method
-        self.judge = Judge(self.spec.judge, domain, prompts, lenient=self.spec.lenient_scores)
+        temperature = self.spec.judge_temperature
+        self.judge = Judge(
+            self.spec.judge,
+            domain,
+            prompts,
+            sampling=self.spec.sampling
+            if temperature is None
+            else self.spec.sampling.model_copy(update={"temperature": temperature}),
+            lenient=self.spec.lenient_scores,
+        )
         self.questions = QuestionPool(cap=self.spec.pool_cap, sampling=self.spec.pool_sampling)
         self.pairs = PairPool(cap=self.spec.pool_cap)
         rng = random.Random(derive_seed(experiment.seed, "seed questions"))

@@ -11,6 +11,7 @@ from training_core.rewards.scores import normalised_score, read_score
 from training_core.rewards.tags import format_score
 from training_core.spec.events import Turn
 from training_core.spec.judges import JudgeSpec
+from training_core.spec.learning import SamplingSpec
 from training_core.tasks.base import Domain
 
 UNREADABLE = 0.5
@@ -28,10 +29,13 @@ class Judgement:
 class Judge:
     """Grades by the means the spec names. Verdicts are drawn from the role ``judge``."""
 
-    def __init__(self, spec: JudgeSpec, domain: Domain, prompts: Prompts, *, lenient: bool) -> None:
+    def __init__(
+        self, spec: JudgeSpec, domain: Domain, prompts: Prompts, *, sampling: SamplingSpec, lenient: bool
+    ) -> None:
         self._spec = spec
         self._domain = domain
         self._prompts = prompts
+        self._sampling = sampling
         self._lenient = lenient
 
     async def grade(
@@ -58,7 +62,7 @@ class Judge:
 
     async def _ask(self, play: Play, log: StepLog | None, prompt: str, *, right: bool | None, n: int) -> Judgement:
         values, turns = [], []
-        for verdict in await play.say("judge", prompt, n=n):
+        for verdict in await play.say("judge", prompt, n=n, sampling=self._sampling):
             score = read_score(verdict.text, lenient=self._lenient)
             turn = turn_of("judge", verdict, None if score is None else f"{score:g}")
             turns.append(turn)

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from training_core.spec.base import Block, Unit
 
+PATH_STARTS = ("/", "./", "../", "~")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -43,7 +44,7 @@ class ModelSpec(Block):
     @field_validator("source")
     @classmethod
     def _source_is_known_shape(cls, value: str) -> str:
-        if value in STARTER_SOURCES or value.startswith(("/", "./", "../", "~")) or _HUB_ID.fullmatch(value):
+        if value in STARTER_SOURCES or value.startswith(PATH_STARTS) or _HUB_ID.fullmatch(value):
             return value
         raise ValueError(
             f"{value!r} is neither {', '.join(map(repr, STARTER_SOURCES))}, a path that starts with / or ./, "
@@ -53,6 +54,10 @@ class ModelSpec(Block):
     @property
     def is_starter(self) -> bool:
         return self.source in STARTER_SOURCES
+
+    @property
+    def is_hub_id(self) -> bool:
+        return not self.is_starter and not self.source.startswith(PATH_STARTS)
 
 
 STARTER_SOURCES = ("starter", "starter:arithmetic", "starter:strings")
