@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from celery import signals
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, OperationalError, connections
 
 from webapp.fleet import services as fleet
 from webapp.fleet import timing
@@ -86,18 +86,23 @@ def _start_heartbeat(**_: Any) -> None:
 def _beat_forever() -> None:
     while not _stopped.wait(timing.HEARTBEAT_S):
         with _quiet:
-            try:
-                known = fleet.beat(worker=this_worker())
-                fleet.reap_machine()
-            except (DatabaseError, InterfaceError):
-                logger.warning("worker.beat_missed", exc_info=True)
-                known = True
-            finally:
-                connections.close_all()
+            known = _beat_once()
         if not known:  # forgotten after a long silence; a fresh process registers anew
             logger.error("worker.forgotten")
             os.kill(os.getpid(), signal.SIGTERM)
             return
+
+
+def _beat_once() -> bool:
+    try:
+        known = fleet.beat(worker=this_worker())
+        fleet.reap_machine()
+    except Exception:  # whatever it was, the next beat may succeed, and a worker without a heart would be lost
+        logger.exception("worker.beat_missed")
+        return True
+    finally:
+        connections.close_all()
+    return known
 
 
 def _announce_shutdown(**_: Any) -> None:

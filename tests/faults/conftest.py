@@ -45,15 +45,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
-def tiny_spec(model: Path, **changes: Any) -> dict[str, Any]:
+def tiny_spec(folder: Path, **changes: Any) -> dict[str, Any]:
     """Seconds of work on one core: steps are quick and checkpoints frequent."""
     return {
         "name": "Tiny",
         "seed": 1,
         "steps": 400,
-        "model": {"source": str(model)},
+        "model": {"source": str(folder)},
         "evaluation": {"every": 1000, "num_items": 4},
-        "checkpoint": {"every": 4, "keep": 3},
+        "checkpoint": {"every": 3, "keep": 3},
         "method": {
             "name": "mae",
             "batch_per_role": 2,
@@ -77,7 +77,7 @@ class Fleet:
     environment: dict[str, str]
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start_worker(self, name: str = "one", *, wait: bool = True, **environment: str) -> subprocess.Popen[bytes]:
+    def start_worker(self, name: str = "one", **environment: str) -> subprocess.Popen[bytes]:
         with (self.logs / f"{name}.log").open("ab") as log:
             worker = subprocess.Popen(
                 worker_argv(name=name, beat=True),
@@ -87,8 +87,6 @@ class Fleet:
                 start_new_session=True,
             )
         self.workers[name] = worker
-        if wait:
-            self.wait_for(lambda: b" ready." in (self.logs / f"{name}.log").read_bytes(), f"worker {name} is ready")
         return worker
 
     def launch(self, **changes: Any) -> Run:
