@@ -134,6 +134,9 @@ class Run:
             self._method.load_state_dict(restored["method"])
             self._learner.num_skipped = restored["num_skipped"]
             self._note("info", f"Resumed from the checkpoint of step {found.step}")
+        if self.spec.resources.num_gpus > 1:
+            idle = self.spec.resources.num_gpus - 1
+            self._note("warning", f"This version computes on one GPU; {idle} of those the run holds stay idle")
         self._state(RunPhase.RUNNING, "Playing")
         return self._loop(fresh=found is None)
 
