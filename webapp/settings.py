@@ -52,7 +52,6 @@ INSTALLED_APPS = [
     "allauth.account",
     "rest_framework",
     "drf_spectacular",
-    "django_filters",
     "django_htmx",
     "csp",
     "webapp.accounts",

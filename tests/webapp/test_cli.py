@@ -290,6 +290,14 @@ def test_logs_are_followed_to_the_end(told: Run, kumite: Terminal) -> None:
 
 
 @pytest.mark.usefixtures("signed_in")
+def test_phases_that_only_count_on_are_printed_once(told: Run, kumite: Terminal) -> None:
+    phases = [{"phase": "preparing", "text": f"Teaching, lesson {n}", "fraction": n / 9} for n in range(9)]
+    events = [{"kind": "state", "step": 0, "t": 1.0, "data": phase} for phase in phases]
+    tell(told, [{"seq": told.last_seq + n, **event} for n, event in enumerate(events, start=1)])
+    assert kumite("logs", "last").count("Teaching") == 1
+
+
+@pytest.mark.usefixtures("signed_in")
 def test_text_of_models_cannot_command_the_terminal(told: Run, kumite: Terminal) -> None:
     evil = "\x1b[2J\x1b]0;owned\x07[bold]plain[/bold]\u202e"
     log = {"level": "info", "text": evil}

@@ -211,8 +211,9 @@ def logs(arguments: argparse.Namespace) -> int:
     with Api(load_config()) as api:
         run_id = api.run_id(arguments.run)
         lines = api.get(f"runs/{run_id}/logs/", limit=arguments.limit)["results"][::-1]
+        printer = follow.LinePrinter()
         for line in lines:
-            follow.print_line(line["step"], line["level"], line["text"])
+            printer.print(line["step"], line["level"], line["text"])
         if arguments.follow:
-            return follow.follow_logs(api, run_id, after=lines[-1]["seq"] if lines else 0)
+            return follow.follow_logs(api, run_id, printer, after=lines[-1]["seq"] if lines else 0)
     return Exit.OK

@@ -1,5 +1,6 @@
 """Follows a run from the terminal: new events are read every second until the run ends."""
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ POLL_S = 1.0
 PATIENCE_S = 60.0
 """A server that is away for a moment, such as during a restart, does not end the watching."""
 _ENDED = {"succeeded", "failed", "cancelled", "timed_out"}
-_RESTING = {"paused"}
+_DIGITS = re.compile(r"\d+")
 
 
 def states(api: Api, run_id: str) -> Iterator[Json]:
@@ -91,18 +92,28 @@ def _end(run: Json) -> int:
     return Exit.OK
 
 
-def follow_logs(api: Api, run_id: str, *, after: int) -> int:
+class LinePrinter:
+    """Prints log lines; of phases that only count on ("lesson 1", "lesson 2") the first."""
+
+    def __init__(self) -> None:
+        self._last_phase = ""
+
+    def print(self, step: int, level: str, text: str) -> None:
+        phase = _DIGITS.sub("", text) if level == "state" else ""
+        if phase and phase == self._last_phase:
+            return
+        self._last_phase = phase
+        style = {"warning": "yellow", "error": "red", "state": "dim"}.get(level, "")
+        screen.say(f"{step:>6} {level:<7} {text}", style=style)
+
+
+def follow_logs(api: Api, run_id: str, printer: LinePrinter, *, after: int) -> int:
     """Print log lines as they come until the run ends."""
     reader = EventReader(api, run_id, kinds="log,state", after=after)
     try:
         for run in states(api, run_id):
             for event in reader.read(run):
-                print_line(event["step"], event["data"].get("level", "state"), event["data"]["text"])
+                printer.print(event["step"], event["data"].get("level", "state"), event["data"]["text"])
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     return Exit.OK
-
-
-def print_line(step: int, level: str, text: str) -> None:
-    style = {"warning": "yellow", "error": "red", "state": "dim"}.get(level, "")
-    screen.say(f"{step:>6} {level:<7} {text}", style=style)
