@@ -41,8 +41,10 @@ format: install-test ## Bring code and templates into form
 	find templates -name '*.html' -exec $(BIN)/djhtml --tabwidth 2 {} +
 
 bench: install-test ## Measure what the README claims; results go to bench/results
-	$(BIN)/python bench/mae.py
-	$(BIN)/python bench/live.py
+	$(BIN)/python -m bench.starter
+	$(BIN)/python -m bench.mae
+	$(BIN)/python -m bench.ingest
+	$(BIN)/python -m bench.live --minutes 10
 
 screenshots: install-test browser ## Draw every page anew into docs/screenshots
 	$(BIN)/python -m bench.screenshots
