@@ -1,5 +1,6 @@
 """The Celery application. Its messages only say that there may be work; Postgres knows which."""
 
+import logging
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
@@ -46,3 +47,6 @@ app.conf.update(
     },
 )
 lifecycle.connect()
+
+for _name in ("celery.beat", "celery.worker.strategy", "celery.app.trace"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # two ticks every few seconds are no news

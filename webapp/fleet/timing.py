@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from webapp.env import env_float
 
 HEARTBEAT_S = env_float("KUMITE_HEARTBEAT_S", 5)
-"""Between two signs of life of a worker, and between two renewals of a lease."""
+"""Between two signs of life of a worker; each also looks for dead processes of its machine."""
 LEASE_S = env_float("KUMITE_LEASE_S", 45)
 """A lease that was not renewed for so long is over and the run goes back to the queue."""
 FENCE_S = env_float("KUMITE_FENCE_S", 30)
@@ -19,7 +19,7 @@ DOORBELL_S = env_float("KUMITE_DOORBELL_S", 10)
 """Workers look for work this often even when nobody rang."""
 REAPER_S = env_float("KUMITE_REAPER_S", 15)
 CONTROL_POLL_S = env_float("KUMITE_CONTROL_POLL_S", 1)
-"""How often a supervisor looks for pause, checkpoint and stop."""
+"""How often a supervisor renews its lease and looks for pause, checkpoint and stop."""
 RELAY_S = env_float("KUMITE_RELAY_S", 0.25)
 """How often new events are moved to the database."""
 STOP_GRACE_S = env_float("KUMITE_STOP_GRACE_S", 20)
