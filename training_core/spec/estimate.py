@@ -10,6 +10,7 @@ Time       2 operations per parameter and sampled token, 6 per trained token. A 
            training and a twentieth when sampling; a CPU thread about 15 Gop/s, and small models pay overhead per token.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -105,7 +106,7 @@ def _memory(spec: ExperimentSpec, params: float, completions: int, length: int) 
     frozen = 0.0 if adapter is None else params * weight
     state = frozen + trained * per_trained
     batch = min(completions, spec.engine.max_batch)
-    keys_and_values = batch * length * 1.5 * weight * _KV_BYTES_PER_PARAM_ROOT * params**0.5
+    keys_and_values = batch * length * 1.5 * weight * _KV_BYTES_PER_PARAM_ROOT * math.sqrt(params)
     return state * _ACTIVATION_SHARE + keys_and_values
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from training_core.methods.base import Preset, SelfPlay
+from training_core.methods.base import SelfPlay
+from training_core.methods.card import Preset
 from training_core.methods.registry import find_method
 from training_core.spec.estimate import Estimate, estimate
 from training_core.spec.experiment import ExperimentSpec

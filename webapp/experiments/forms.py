@@ -53,7 +53,7 @@ class ExperimentFilter(forms.Form):
         if method := chosen.get("method"):
             experiments = experiments.filter(method=method)
         if status := chosen.get("status"):
-            experiments = experiments.filter(latest_status__in=STATUS_GROUPS[status][1])
+            experiments = experiments.filter(Q(("latest_status__in", STATUS_GROUPS[status][1])))
         return experiments
 
     @property

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from training_core.methods.base import Paper, Preset, ResultTable, Role, SelfPlay
+from training_core.methods.base import Role, SelfPlay
+from training_core.methods.card import Paper, Preset, ResultTable
 from training_core.methods.registry import all_methods
 from webapp.pages.flow import Flow, draw
 

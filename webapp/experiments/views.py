@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -44,7 +44,7 @@ def home(request: HttpRequest) -> HttpResponse:
     runs = _light(selectors.runs_visible_to(request.user)).filter(experiment__workspace=workspace)
     held, queued = runs.filter(status__in=HELD), runs.filter(status=RunStatus.QUEUED)
     at_work = [*held[:12], *queued[:6]]
-    recent = _listed(request).exclude(latest_status=None)[:8]
+    recent = _listed(request).filter(Q(("latest_run_id__isnull", False)))[:8]
     context = {
         "running": at_work,
         "waiting": {run.pk: selectors.waiting_reason(run) for run in at_work if run.status == RunStatus.QUEUED},
@@ -226,7 +226,7 @@ def launch_again(request: HttpRequest, experiment_id: UUID) -> HttpResponse:
     found = selectors.experiment_for(request.user, experiment_id)
     form = LaunchAgainForm(request.POST)
     if not form.is_valid():
-        messages.error(request, form.errors["seed"][0])
+        messages.error(request, str(form.errors["seed"][0]))
         return redirect("experiment", experiment_id)
     try:
         run = services.launch_run(

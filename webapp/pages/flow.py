@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training_core.methods.base import FlowEdge, FlowNode
+from training_core.methods.card import FlowEdge, FlowNode
 
 NODE_WIDTH, NODE_HEIGHT = 132, 48
 _COLUMN, _ROW, _MARGIN = 232, 128, 14
