@@ -85,6 +85,14 @@ class Child:
         fields = text.rpartition(")")[2].split()
         return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
+    def bytes_written(self) -> int:
+        """What the process wrote so far, to files and pipes."""
+        try:
+            text = (PROC / str(self._popen.pid) / "io").read_text(encoding="ascii")
+        except OSError:
+            return 0
+        return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("wchar:")), 0)
+
     def _be_first_when_memory_ends(self) -> None:
         try:
             (PROC / str(self._popen.pid) / "oom_score_adj").write_text("500", encoding="ascii")

@@ -37,6 +37,8 @@ _T = TypeVar("_T")
 
 IDLE_CPU_SHARE = 0.02
 """A process that uses less than this share of a core while it says nothing is taken for hanging."""
+IDLE_BYTES = 2**20
+"""... unless it wrote more than this, as a slow download does."""
 SILENCE_FACTOR = 6
 """However busy, a process silent for so many stall times is taken for hanging: deadlocked GPU kernels spin."""
 
@@ -72,7 +74,7 @@ class Supervisor:
         self._checkpoints_asked = claim.checkpoint_requests
         self._is_marked_running = False
         self._polled_at = 0.0
-        self._stall_cpu_s = 0.0
+        self._stall_cpu_s, self._stall_bytes = 0.0, 0
         self._stall_moved_at = 0.0
 
     def run(self) -> None:
@@ -140,13 +142,15 @@ class Supervisor:
             self._ask_to_stop(StopReason.DEADLINE, f"reached the time limit of {max_hours:g} hours")
 
     def _watch_progress(self) -> None:
-        """Judge by progress, not by age: a slow step uses the CPU or the GPU's driver, a deadlock mostly sleeps."""
+        """Judge by progress, not by age: a slow step computes, a download writes, a deadlock mostly sleeps."""
         if self._stall_moved_at != self._relay.moved_at:
-            self._stall_moved_at, self._stall_cpu_s = self._relay.moved_at, self._child.cpu_s()
+            self._stall_moved_at = self._relay.moved_at
+            self._stall_cpu_s, self._stall_bytes = self._child.cpu_s(), self._child.bytes_written()
         silent_s = time.monotonic() - self._relay.moved_at
         if self._stop is not None or silent_s < timing.STALL_S:
             return
-        is_idle = self._child.cpu_s() - self._stall_cpu_s < IDLE_CPU_SHARE * silent_s
+        computes = self._child.cpu_s() - self._stall_cpu_s >= IDLE_CPU_SHARE * silent_s
+        is_idle = not computes and self._child.bytes_written() - self._stall_bytes < IDLE_BYTES
         if is_idle or silent_s > SILENCE_FACTOR * timing.STALL_S:
             self._child.dump_stacks()
             self._ask_to_stop(StopReason.HANG, f"no progress for {silent_s:.0f} s")

@@ -249,6 +249,15 @@ def test_an_uncounted_end_goes_back_at_once(make_run: MakeRun, make_worker: Make
     assert (run.status, run.failed_attempts, run.not_before) == (RunStatus.QUEUED, 0, None)
 
 
+def test_whatever_a_process_printed_last_can_be_stored(make_run: MakeRun, make_worker: MakeWorker) -> None:
+    run = make_run()
+    claim = started(run, make_worker())
+    outcome = Outcome(to=RunStatus.FAILED, reason="a\0b", failure_text="c\0d\ud800", traceback="e\0")
+    fleet.finish_run(run_id=run.pk, token=claim.token, outcome=outcome)
+    run.refresh_from_db()
+    assert (run.failure_text, run.traceback) == ("c\u2400d\ufffd", "e\u2400")
+
+
 def test_a_pause_ends_paused_and_may_be_resumed(make_run: MakeRun, make_worker: MakeWorker) -> None:
     run = make_run()
     claim = started(run, make_worker())

@@ -134,6 +134,13 @@ def test_a_sample_with_nan_rewards_is_kept(held: Run) -> None:
     assert stored.data["turns"][0]["rewards"] == {"judge": None}
 
 
+def nested(depth: int) -> list:
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     "event",
     [
@@ -144,6 +151,10 @@ def test_a_sample_with_nan_rewards_is_kept(held: Run) -> None:
         {"seq": 1, "kind": "metric", "step": 0, "t": 1.0, "data": {"values": [1]}},
         {"seq": 1, "kind": "sample", "step": 0, "t": 1.0, "data": {"title": "no turns"}},
         {"seq": 1, "kind": "log"},
+        {"seq": 1, "kind": "log", "step": True, "t": 1.0, "data": {"level": "info", "text": "x"}},
+        {"seq": 1, "kind": "log", "step": 1, "t": 10**400, "data": {"level": "info", "text": "x"}},
+        {"seq": 1, "kind": "log", "step": 1, "t": 1.0, "data": nested(5000)},
+        {"seq": 1, "kind": ["log"], "step": 1, "t": 1.0, "data": []},
     ],
 )
 def test_an_event_against_the_contract_becomes_a_log_line_with_its_number(held: Run, event: dict) -> None:

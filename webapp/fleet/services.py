@@ -25,6 +25,7 @@ from webapp.fleet.folders import remove_unfinished_checkpoints
 from webapp.fleet.leases import LeaseLost, lock_leased_run
 from webapp.fleet.models import Slot, SlotHealth, SlotKind, Worker
 from webapp.fleet.processes import Machine, ProcessId, identify, kill_run, this_machine
+from webapp.telemetry.lines import safe_text
 from webapp.workspaces.selectors import PermissionDenied
 from webapp.workspaces.services import record
 
@@ -323,11 +324,12 @@ def _conclude(run: Run, outcome: Outcome, actor_kind: TransitionActor) -> Run:
     if outcome.counts:
         run.failed_attempts += 1
     to = _destination(run, outcome)
+    reason = safe_text(outcome.reason)
     run.lease_expires_at = None
     run.phase_text, run.phase_fraction = "", None
     if to in {RunStatus.QUEUED, RunStatus.PAUSED}:
         run.worker = None
-        run.phase_text = outcome.reason[:300]
+        run.phase_text = reason[:300]
         if to == RunStatus.QUEUED and outcome.counts:
             wait = timedelta(seconds=timing.backoff_s(run.failed_attempts))
             Run.objects.filter(pk=run.pk).update(not_before=Now() + wait)
@@ -335,7 +337,8 @@ def _conclude(run: Run, outcome: Outcome, actor_kind: TransitionActor) -> Run:
         run.pause_requested_at = None
     if to == RunStatus.FAILED:
         run.failure_kind = outcome.failure_kind or FailureKind.CRASH
-        run.failure_text, run.traceback = outcome.failure_text or outcome.reason, outcome.traceback
+        run.failure_text = safe_text(outcome.failure_text or reason)
+        run.traceback = safe_text(outcome.traceback)
     run.save(
         update_fields=[
             "failed_attempts",
@@ -351,7 +354,7 @@ def _conclude(run: Run, outcome: Outcome, actor_kind: TransitionActor) -> Run:
     )
     if to == RunStatus.PAUSED and run.status != RunStatus.PAUSING:
         transition(run, RunStatus.PAUSING, actor_kind=actor_kind)
-    return transition(run, to, actor_kind=actor_kind, reason=outcome.reason)
+    return transition(run, to, actor_kind=actor_kind, reason=reason)
 
 
 def _destination(run: Run, outcome: Outcome) -> RunStatus:

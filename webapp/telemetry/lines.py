@@ -7,6 +7,7 @@ that says so, under the same number, because numbers have no gaps.
 
 import json
 import math
+import reprlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,9 +52,9 @@ def clean(event: Mapping[str, Any], *, step: int) -> Line:
         raise ValueError(f"an event needs a seq from 1 on, not {seq!r}")
     try:
         return _clean(seq, event)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        return complaint(seq, step, f"Event {seq} does not follow the contract ({reason}): {dict(event)!r}")
+        return complaint(seq, step, f"Event {seq} does not follow the contract ({reason}): {reprlib.repr(dict(event))}")
 
 
 def complaint(seq: int, step: int, text: str) -> Line:
@@ -64,7 +65,7 @@ def complaint(seq: int, step: int, text: str) -> Line:
 
 def _clean(seq: int, event: Mapping[str, Any]) -> Line:
     kind, step, t, data = EventKind(event["kind"]), event["step"], float(event["t"]), event["data"]
-    if not isinstance(step, int) or not 0 <= step <= _MAX_INT:
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= _MAX_INT:
         raise ValueError(f"step is {step!r}")
     if not math.isfinite(t):
         raise ValueError(f"t is {t!r}")
@@ -88,7 +89,7 @@ def _metric_values(values: Any) -> dict[str, float | None]:
     for name, value in values.items():
         if value is not None and not isinstance(value, int | float):
             raise ValueError(f"{name} is {value!r}")
-        key = name if len(name) <= MAX_NAME and name.isascii() and name.isprintable() else _safe(name)[:MAX_NAME]
+        key = name if len(name) <= MAX_NAME and name.isascii() and name.isprintable() else safe_text(name)[:MAX_NAME]
         cleaned[key] = _finite(value)
     return cleaned
 
@@ -116,16 +117,16 @@ def _dumps(data: Any) -> str:
 def _scrub(value: Any) -> Any:
     match value:
         case str():
-            return _safe(value)
+            return safe_text(value)
         case float():
             return value if math.isfinite(value) else None
         case dict():
-            return {_safe(str(key)): _scrub(inner) for key, inner in value.items()}
+            return {safe_text(str(key)): _scrub(inner) for key, inner in value.items()}
         case list() | tuple():
             return [_scrub(inner) for inner in value]
     return value
 
 
-def _safe(text: str) -> str:
-    """Text without NUL and without halves of surrogate pairs."""
+def safe_text(text: str) -> str:
+    """Text that Postgres stores: without NUL and without halves of surrogate pairs."""
     return text.replace(_NUL, _NUL_SYMBOL).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
