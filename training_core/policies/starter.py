@@ -50,7 +50,7 @@ def ensure_recipe(recipe: Recipe, *, models_dir: Path, progress: Callable[[float
 
 def _make(recipe: Recipe, folder: Path, progress: Callable[[float, str], None]) -> None:
     """Write the starter aside and put it in place by one rename; a process killed on the way leaves nothing behind."""
-    progress(0.0, "Making the starter model")
+    progress(0.0, "Making the starter model: loading torch and transformers")
     from training_core.policies.teaching import teach  # brings torch and transformers, which take seconds
 
     aside = folder.with_name(f".tmp-{folder.name}")

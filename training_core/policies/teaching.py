@@ -3,6 +3,7 @@
 Shapes: B rows, T tokens, N taught tokens end to end, V vocabulary.
 """
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from training_core.tasks import language
 from training_core.tasks.base import Domain
 from training_core.tasks.lessons import lesson
 from training_core.tasks.registry import make_domain
+
+logger = logging.getLogger(__name__)
 
 WARMUP_STEPS = 20
 EXTRA_SCALE = 0.3
@@ -113,12 +116,14 @@ class _School:
 
     def examine(self, fraction: float) -> Scores:
         self.policy.model.eval()
-        return examine(
+        scores = examine(
             self.policy,
             self._domain,
             num_items=self._recipe.exam_items,
             breathe=lambda: self._report(fraction, "Examining the starter"),
         )
+        logger.info("starter.examined", extra={"num_steps": self.num_steps, **vars(scores)})
+        return scores
 
     def _step(self, texts: list[_Lesson], *, scale: float) -> None:
         """One update on the weighted mean of all taught tokens."""
