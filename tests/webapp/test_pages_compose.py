@@ -23,7 +23,7 @@ STARTER = dump_dict(parse_spec(find_method("mae").presets[0].spec))
 
 
 @pytest.fixture
-def browser(client: Client, ada: User, workspace: Workspace) -> Client:
+def page_of_ada(client: Client, ada: User, workspace: Workspace) -> Client:
     client.force_login(ada)
     return client
 
@@ -41,8 +41,8 @@ def state_of(page: str) -> dict[str, Any]:
     return json.loads(found[1])
 
 
-def test_page_shows_the_first_preset_and_every_group(browser: Client) -> None:
-    page = browser.get("/compose/").content.decode()
+def test_page_shows_the_first_preset_and_every_group(page_of_ada: Client) -> None:
+    page = page_of_ada.get("/compose/").content.decode()
     assert f'value="{STARTER["name"]}"' in page
     assert all(
         f">{title}</legend>" in page for title in ("General", "Model", "Task", "Roles", "Learning", "Checkpoints")
@@ -50,16 +50,16 @@ def test_page_shows_the_first_preset_and_every_group(browser: Client) -> None:
     assert "Valid, ready to launch" in page
 
 
-def test_launch_creates_the_experiment_and_goes_to_its_run(browser: Client) -> None:
-    response = browser.post("/compose/", form(action="launch", steps="7"))
+def test_launch_creates_the_experiment_and_goes_to_its_run(page_of_ada: Client) -> None:
+    response = page_of_ada.post("/compose/", form(action="launch", steps="7"))
     run = Run.objects.get()
     assert response.headers["Location"] == f"/runs/{run.pk}/"
     assert (run.experiment.spec["steps"], run.status, run.total_steps) == (7, "queued", 7)
     assert run.experiment.spec == {**STARTER, "steps": 7}
 
 
-def test_double_click_launches_once(browser: Client) -> None:
-    first, second = (browser.post("/compose/", form(action="launch")).headers["Location"] for _ in range(2))
+def test_double_click_launches_once(page_of_ada: Client) -> None:
+    first, second = (page_of_ada.post("/compose/", form(action="launch")).headers["Location"] for _ in range(2))
     assert first == second
     assert Run.objects.count() == 1
 
@@ -96,23 +96,23 @@ def test_person_without_a_workspace_is_led_to_make_one(client: Client, cyn: User
     ],
 )
 def test_wrong_value_is_told_at_its_field(
-    browser: Client, changes: dict[str, Any], field: str | None, sentence: str
+    page_of_ada: Client, changes: dict[str, Any], field: str | None, sentence: str
 ) -> None:
-    page = browser.post("/compose/check/", form(**changes), headers=HTMX).content.decode()
+    page = page_of_ada.post("/compose/check/", form(**changes), headers=HTMX).content.decode()
     errors = state_of(page)["errors"]
     assert list(errors) == ([field] if field else [])
     assert not field or sentence in errors[field]
 
 
-def test_rule_across_fields_is_told_above_the_form(browser: Client) -> None:
+def test_rule_across_fields_is_told_above_the_form(page_of_ada: Client) -> None:
     nothing = {f"method__w_{name}": "0" for name in ("quality", "difficulty", "format")}
-    page = browser.post("/compose/check/", form(**nothing), headers=HTMX).content.decode()
+    page = page_of_ada.post("/compose/check/", form(**nothing), headers=HTMX).content.decode()
     assert "so the Proposer could earn nothing" in page
     assert "1 thing to correct" in page
 
 
-def test_wrong_form_is_shown_again_with_what_was_typed(browser: Client) -> None:
-    response = browser.post("/compose/", form(action="launch", steps="1e9x"))
+def test_wrong_form_is_shown_again_with_what_was_typed(page_of_ada: Client) -> None:
+    response = page_of_ada.post("/compose/", form(action="launch", steps="1e9x"))
     page = response.content.decode()
     assert response.status_code == 422
     assert 'value="1e9x"' in page
@@ -120,19 +120,19 @@ def test_wrong_form_is_shown_again_with_what_was_typed(browser: Client) -> None:
     assert Experiment.objects.count() == 0
 
 
-def test_form_changes_appear_in_the_yaml(browser: Client) -> None:
-    page = browser.post(
+def test_form_changes_appear_in_the_yaml(page_of_ada: Client) -> None:
+    page = page_of_ada.post(
         "/compose/check/", form(steps="123", method__judge__kind="frozen"), headers=HTMX
     ).content.decode()
     written = yaml.safe_load(state_of(page)["yaml"])
     assert (written["steps"], written["method"]["judge"]) == (123, {"kind": "frozen"})
 
 
-def test_yaml_changes_appear_in_the_form(browser: Client) -> None:
+def test_yaml_changes_appear_in_the_form(page_of_ada: Client) -> None:
     spec = dump_dict(
         parse_spec({**STARTER, "steps": 321, "task": {"kind": "strings"}, "model": {"adapter": {"rank": 4}}})
     )
-    page = browser.post("/compose/yaml/", form(yaml=yaml.safe_dump(spec)), headers=HTMX).content.decode()
+    page = page_of_ada.post("/compose/yaml/", form(yaml=yaml.safe_dump(spec)), headers=HTMX).content.decode()
     assert 'name="steps" value="321"' in page
     assert 'name="task.max_length"' in page
     assert 'name="model.adapter.rank" value="4"' in page
@@ -140,10 +140,10 @@ def test_yaml_changes_appear_in_the_form(browser: Client) -> None:
     assert '<div id="compose-check" hx-swap-oob="innerHTML">' in page
 
 
-def test_yaml_and_form_meet_again_after_a_round_trip(browser: Client) -> None:
-    page = browser.post("/compose/check/", form(seed="9", method__rehearsal=""), headers=HTMX).content.decode()
+def test_yaml_and_form_meet_again_after_a_round_trip(page_of_ada: Client) -> None:
+    page = page_of_ada.post("/compose/check/", form(seed="9", method__rehearsal=""), headers=HTMX).content.decode()
     text = state_of(page)["yaml"]
-    back = state_of(browser.post("/compose/yaml/", form(yaml=text), headers=HTMX).content.decode())
+    back = state_of(page_of_ada.post("/compose/yaml/", form(yaml=text), headers=HTMX).content.decode())
     assert back == {"errors": {}, "yaml": text}
 
 
@@ -158,26 +158,27 @@ def test_yaml_and_form_meet_again_after_a_round_trip(browser: Client) -> None:
         ("", "a spec is a mapping"),
     ],
 )
-def test_wrong_yaml_changes_nothing_and_says_why(browser: Client, text: str, sentence: str) -> None:
-    response = browser.post("/compose/yaml/", form(yaml=text), headers=HTMX)
+def test_wrong_yaml_changes_nothing_and_says_why(page_of_ada: Client, text: str, sentence: str) -> None:
+    response = page_of_ada.post("/compose/yaml/", form(yaml=text), headers=HTMX)
     assert sentence in response.content.decode()
     assert response.headers["HX-Retarget"] == "#yaml-errors"
 
 
-def test_yaml_works_without_scripts(browser: Client) -> None:
+def test_yaml_works_without_scripts(page_of_ada: Client) -> None:
     spec = dump_dict(parse_spec({**STARTER, "steps": 77}))
     assert (
-        b'name="steps" value="77"' in browser.post("/compose/", form(action="yaml", yaml=yaml.safe_dump(spec))).content
+        b'name="steps" value="77"'
+        in page_of_ada.post("/compose/", form(action="yaml", yaml=yaml.safe_dump(spec))).content
     )
-    wrong = browser.post("/compose/", form(action="yaml", yaml="steps: ["))
+    wrong = page_of_ada.post("/compose/", form(action="yaml", yaml="steps: ["))
     assert wrong.status_code == 422
     assert b"not valid YAML" in wrong.content
 
 
-def test_variant_of_a_union_brings_its_own_inputs(browser: Client) -> None:
-    strings = browser.post("/compose/block/?path=task", form(task__kind="strings"), headers=HTMX).content.decode()
-    off = browser.post("/compose/block/?path=model.adapter", form(), headers=HTMX).content.decode()
-    lora = browser.post(
+def test_variant_of_a_union_brings_its_own_inputs(page_of_ada: Client) -> None:
+    strings = page_of_ada.post("/compose/block/?path=task", form(task__kind="strings"), headers=HTMX).content.decode()
+    off = page_of_ada.post("/compose/block/?path=model.adapter", form(), headers=HTMX).content.decode()
+    lora = page_of_ada.post(
         "/compose/block/?path=model.adapter", form(model__adapter="lora"), headers=HTMX
     ).content.decode()
     assert 'name="task.max_length" value="6"' in strings
@@ -186,25 +187,25 @@ def test_variant_of_a_union_brings_its_own_inputs(browser: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["nothing", "", "steps", "method.w_quality"])
-def test_block_that_is_none_does_not_exist(browser: Client, path: str) -> None:
-    assert browser.post(f"/compose/block/?path={path}", form(), headers=HTMX).status_code == 404
+def test_block_that_is_none_does_not_exist(page_of_ada: Client, path: str) -> None:
+    assert page_of_ada.post(f"/compose/block/?path={path}", form(), headers=HTMX).status_code == 404
 
 
-def test_differences_name_what_changed_since_the_preset(browser: Client) -> None:
-    same = browser.post("/compose/check/", form(), headers=HTMX).content.decode()
-    other = browser.post("/compose/check/", form(steps="61"), headers=HTMX).content.decode()
+def test_differences_name_what_changed_since_the_preset(page_of_ada: Client) -> None:
+    same = page_of_ada.post("/compose/check/", form(), headers=HTMX).content.decode()
+    other = page_of_ada.post("/compose/check/", form(steps="61"), headers=HTMX).content.decode()
     assert "None." in same
     assert re.search(r"Steps</span>.*<del>\d+</del> <ins>61</ins>", other)
 
 
 def test_clone_brings_the_runs_settings_and_remembers_its_parent(
-    browser: Client, ada: User, workspace: Workspace
+    page_of_ada: Client, ada: User, workspace: Workspace
 ) -> None:
     run = make_run(make_experiment(workspace, ada, steps=44, seed=12), "succeeded")
-    page = browser.get(f"/compose/?clone={run.pk}").content.decode()
+    page = page_of_ada.get(f"/compose/?clone={run.pk}").content.decode()
     assert 'name="steps" value="44"' in page
     assert "Clone of First light #1" in page
-    browser.post("/compose/", form(run.spec, action="launch", clone=str(run.pk), preset="", steps="45"))
+    page_of_ada.post("/compose/", form(run.spec, action="launch", clone=str(run.pk), preset="", steps="45"))
     assert Experiment.objects.get(spec__steps=45).parent == run
 
 
@@ -214,33 +215,35 @@ def test_clone_of_a_foreign_run_does_not_exist(client: Client, cyn: User, ada: U
     assert client.post("/compose/check/", form(clone=str(run.pk)), headers=HTMX).status_code == 404
 
 
-def test_estimate_stands_beside_the_form(browser: Client) -> None:
-    page = browser.post("/compose/check/", form(model__source="Qwen/Qwen2.5-3B"), headers=HTMX).content.decode()
+def test_estimate_stands_beside_the_form(page_of_ada: Client) -> None:
+    page = page_of_ada.post(
+        "/compose/check/", form(model__source="Qwen/Qwen2.5-3B", method__rehearsal=""), headers=HTMX
+    ).content.decode()
     assert "3 G parameters" in page
     assert "very slow on a CPU" in page
 
 
-def test_hostile_values_come_back_as_text(browser: Client) -> None:
+def test_hostile_values_come_back_as_text(page_of_ada: Client) -> None:
     name = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     for path in ("/compose/", "/compose/check/"):
-        page = browser.post(path, form(name=name, steps="<b>1</b>")).content.decode()
+        page = page_of_ada.post(path, form(name=name, steps="<b>1</b>")).content.decode()
         assert "<script>alert" not in page
         assert "<img src=x" not in page
         assert "<b>1</b>" not in page
 
 
-def test_experiment_page_lists_what_differs_from_the_preset(browser: Client) -> None:
-    browser.post("/compose/", form(action="launch", steps="61"))
-    page = browser.get(f"/experiments/{Experiment.objects.get().pk}/").content.decode()
+def test_experiment_page_lists_what_differs_from_the_preset(page_of_ada: Client) -> None:
+    page_of_ada.post("/compose/", form(action="launch", steps="61"))
+    page = page_of_ada.get(f"/experiments/{Experiment.objects.get().pk}/").content.decode()
     assert "<ins>61</ins>" in page
     assert dump_yaml(parse_spec(Experiment.objects.get().spec)).splitlines()[1] in page
 
 
 def test_spec_of_an_older_version_is_shown_as_unreadable_instead_of_failing(
-    browser: Client, ada: User, workspace: Workspace
+    page_of_ada: Client, ada: User, workspace: Workspace
 ) -> None:
     old = Experiment.objects.create(
         workspace=workspace, name="Old", method="gone", spec={"method": {"name": "gone"}}, created_by=ada
     )
-    assert b"can no longer be read" in browser.get(f"/experiments/{old.pk}/").content
-    assert b"gone" in browser.get("/experiments/").content
+    assert b"can no longer be read" in page_of_ada.get(f"/experiments/{old.pk}/").content
+    assert b"gone" in page_of_ada.get("/experiments/").content
