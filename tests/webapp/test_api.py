@@ -139,6 +139,30 @@ def test_what_is_not_a_json_mapping_is_refused(body: str, ada: User, workspace: 
     assert error_of(answer)[0] == 400
 
 
+@pytest.mark.parametrize("body", ["[" * 50_000, '{"spec": ' + "[" * 50_000])
+def test_a_body_nested_too_deeply_is_refused(body: str, api: Script) -> None:
+    status, message, _ = error_of(api("post", "specs/validate/", body))
+    assert (status, message) == (400, "This JSON is nested too deeply.")
+
+
+def test_a_body_that_is_too_large_is_refused(api: Script) -> None:
+    status, message, _ = error_of(api("post", "specs/validate/", {"yaml": "x" * 1024 * 1024}))
+    assert (status, message) == (413, "A request body has at most 1024 KiB.")
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+def test_text_that_cannot_be_stored_is_refused(text: str, api: Script) -> None:
+    for body in ({"spec": SPEC | {"name": text}}, {"spec": SPEC | {"model": {"source": f"/{text}"}}}):
+        status, _, fields = error_of(api("post", "experiments/", body))
+        assert (status, fields[0]["path"] in {"name", "model.source"}) == (400, True), fields
+    assert error_of(api("post", "tokens/", {"name": text}))[2][0]["path"] == "name"
+
+
+@pytest.mark.parametrize("address", ["runs/?search=%00", "methods/?x=a%00", "experiments/?search=%00"])
+def test_an_address_with_nul_is_refused(address: str, api: Script) -> None:
+    assert api("get", address).status_code == 400
+
+
 def test_an_experiment_is_created_from_yaml_and_read_back(api: Script) -> None:
     text = "name: From YAML\nsteps: 9\nmethod: {name: mae}"
     answer = api("post", "experiments/", {"workspace": "dojo", "yaml": text})

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
@@ -20,6 +22,13 @@ class Conflict(APIException):
     """The object is in a state that does not allow what was asked."""
 
     status_code = status.HTTP_409_CONFLICT
+
+
+class TooLarge(APIException):
+    """The body has more bytes than the site reads."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = f"A request body has at most {settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024} KiB."
 
 
 @contextmanager
@@ -40,6 +49,8 @@ def answer_with_error(error: Exception, context: dict[str, Any]) -> Response | N
     if isinstance(error, SpecError):
         fields = [{"path": found.path, "message": found.message} for found in error.errors]
         return Response(_body("This spec cannot be used.", fields), status=status.HTTP_400_BAD_REQUEST)
+    if isinstance(error, RequestDataTooBig):
+        error = TooLarge()
     response = exception_handler(error, context)
     if response is not None:
         fields = _fields(response.data) if isinstance(error, ValidationError) else []

@@ -16,7 +16,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from training_core.spec.experiment import ExperimentSpec
-from training_core.spec.io import dump_dict, parse_spec
+from training_core.spec.io import FieldError, SpecError, dump_dict, parse_spec
 from webapp.accounts.digests import digest_of
 from webapp.accounts.models import User
 from webapp.experiments import doorbell
@@ -84,6 +84,7 @@ def create_experiment(
     if refusal := memory_refusal(spec):
         raise ValueError(refusal)
     resolved = dump_dict(spec)
+    _check_storable(resolved)
     try:
         with transaction.atomic(durable=True):
             experiment = Experiment.objects.create(
@@ -297,6 +298,22 @@ def _run_with_key(actor: User, key: str) -> Run | None:
 def _check_key(key: str) -> None:
     if len(key) > MAX_KEY:
         raise ValueError(f"An idempotency key has at most {MAX_KEY} characters, this one has {len(key)}.")
+
+
+def _check_storable(value: Any, path: str = "") -> None:
+    """JSON can spell characters that no database stores; they come from broken scripts."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_storable(inner, f"{path}.{key}".strip("."))
+    elif isinstance(value, list):
+        for inner in value:
+            _check_storable(inner, path)
+    elif isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+        raise SpecError([FieldError(path=path, message="the text contains a character that cannot be stored")])
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _require_edit(actor: User, workspace: Workspace) -> None:

@@ -1,0 +1,17 @@
+"""Reads JSON bodies. Their size is bounded by ``DATA_UPLOAD_MAX_MEMORY_SIZE``, their depth here."""
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+
+
+class BoundedJSONParser(JSONParser):
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise ParseError("This JSON is nested too deeply.") from error
