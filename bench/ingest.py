@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+RESULTS = Path(__file__).resolve().parent / "results" / "ingest.json"
 VALUES_PER_EVENT = 30
 TURN = {
     "role": "solver",
@@ -90,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=500, help="events per transaction")
+    parser.add_argument("--save", action="store_true", help=f"record the figures in {RESULTS.name}")
     options = parser.parse_args()
     from webapp.embedded import EmbeddedPostgres
 
@@ -107,8 +109,12 @@ def main() -> None:
             from django.core.management import call_command
 
             call_command("migrate", verbosity=0)
-            for key, value in measure(options.events, options.batch).items():
+            figures = measure(options.events, options.batch)
+            for key, value in figures.items():
                 print(f"{key:26} {value:12,.1f}")
+            if options.save:
+                conditions = {"events": options.events, "batch": options.batch, "cores": os.cpu_count()}
+                RESULTS.write_text(json.dumps({**conditions, **figures}, indent=2) + "\n", encoding="utf-8")
         finally:
             postgres.stop()
 

@@ -66,7 +66,9 @@ def test_a_later_attempt_resumes() -> None:
 
 
 def test_output_goes_to_a_file_and_the_exit_status_is_kept(tmp_path: Path) -> None:
-    child, output = run_child(tmp_path, "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(7)")
+    child, output = run_child(
+        tmp_path, "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(7)"
+    )
     assert child.wait(10) == 7
     output.close()
     assert output.tail() == "out\nerr\n"
