@@ -94,6 +94,7 @@ class Chart {
     this.table = this.figure.querySelector("[data-table]");
     this.hidden = new Set();
     this.zoomY = null;
+    this.revision = 0;
     this.dirty = true;
     this.inView = false;
     for (const key of this.figure.querySelectorAll("[data-line]")) key.addEventListener("click", () => this.toggle(key));
@@ -201,6 +202,7 @@ class Chart {
       hoverlabel: { bgcolor: token("--sheet"), bordercolor: strong, font: { color: token("--ink"), size: 12 } },
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
       uirevision: "held by the page",
+      datarevision: (this.revision += 1), // the arrays grow in place, which Plotly would not notice
       xaxis: { ...axis, showgrid: false, unifiedhovertitle: { text: "Step %{x}" }, title: { text: "step", standoff: 4 }, ...ranged(this.all.zoom) },
       yaxis: { ...axis, ...ranged(range) },
       yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },

@@ -163,7 +163,8 @@ export class Samples {
   summary(row) {
     const chips = el("span", { className: "sample-row__chips" });
     if (row.kept === false) chips.append(chip("rejected", "plain", row.why ?? ""));
-    for (const tally of row.roles) {
+    const judgesLast = row.roles.toSorted((a, b) => a.role.includes("judge") - b.role.includes("judge"));
+    for (const tally of judgesLast) {
       const known = tally.right + tally.wrong;
       if (tally.role.includes("judge")) {
         if (row.disagrees) chips.append(chip(`judge wrong on ${row.disagrees} of ${known}`, "bad"));

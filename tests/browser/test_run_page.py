@@ -162,6 +162,18 @@ def test_a_zoom_survives_new_points(visit: Visit, run: Run, ada: User) -> None:
     expect(page.locator("#reset-zoom")).to_be_hidden()
 
 
+def test_a_line_grows_while_it_is_watched(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, metric_events(60))
+    page = open_run(visit, run, ada)
+    line = page.locator("#chart-1 .scatterlayer .js-line").first
+    line.scroll_into_view_if_needed()
+    before = line.get_attribute("d")
+    tell(run, metric_events(10, first=61))
+    expect(line).not_to_have_attribute("d", before or "")
+    drawn = page.evaluate("document.querySelector('#chart-1 [data-plot]').data[1].x.at(-1)")
+    assert drawn == 70
+
+
 def test_a_chart_is_also_a_table(visit: Visit, run: Run, ada: User) -> None:
     tell(run, metric_events(3))
     page = open_run(visit, run, ada)
