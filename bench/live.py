@@ -308,7 +308,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 def quantiles(values: list[float]) -> dict[str, float]:
     if len(values) < 2:
         return {}
-    cuts = statistics.quantiles(values, n=100)
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
     found = {"p50_s": cuts[49], "p95_s": cuts[94], "p99_s": cuts[98], "max_s": max(values)}
     return {name: round(value, 3) for name, value in found.items()}
 

@@ -234,9 +234,7 @@ async def test_twenty_viewers_at_the_same_place_share_one_reading(
     assert len(asked) < 20
 
 
-@pytest.mark.parametrize(
-    ("who", "code"), [("ada", None), ("ben", None), ("cyn", 4404), ("anonymous", 4401)], ids=str
-)
+@pytest.mark.parametrize(("who", "code"), [("ada", None), ("ben", None), ("cyn", 4404), ("anonymous", 4401)], ids=str)
 async def test_who_may_watch(
     who: str, code: int | None, run: Run, ada: User, ben: User, cyn: User, sign_in: SignIn
 ) -> None:
