@@ -62,6 +62,15 @@ def test_fleet_is_accessible_and_fits_a_phone(phone: Visit, run: Run, ada: User)
     phone.expect_no_sideways_scroll()
 
 
+def test_administration_keeps_to_the_content_policy(visit: Visit, run: Run, ada: User) -> None:
+    ada.is_staff = ada.is_superuser = True
+    ada.save()
+    visit.sign_in(ada)
+    for path in ("/admin/", "/admin/experiments/run/", f"/admin/experiments/run/{run.pk}/change/"):
+        visit.goto(path)
+    expect(visit.page.locator("#site-name")).to_contain_text("Kumite")
+
+
 def test_signing_in_by_keyboard_alone(visit: Visit, ada: User, workspace: Workspace) -> None:
     page = visit.goto("/accounts/login/")
     visit.expect_accessible()

@@ -131,6 +131,8 @@ def _notes(spec: ExperimentSpec, params: float | None, *, on_gpu: bool) -> list[
         notes.append("The size of this model cannot be read from its name, so memory and time are unknown.")
     elif not on_gpu and params > 5e7:
         notes.append("A model of this size is very slow on a CPU. Ask for a GPU under Resources.")
-    if not spec.model.is_starter:
+    if spec.model.is_starter:
+        notes.append("The first run on a machine also makes and teaches the starter, a few minutes of one CPU core.")
+    else:
         notes.append("Completion lengths are assumed; reasoning models often write far more.")
     return notes
