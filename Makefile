@@ -46,7 +46,7 @@ bench: install-test ## Measure what the README claims; results go to bench/resul
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.live --minutes 10
 
-screenshots: install-test browser ## Draw every page anew into docs/screenshots
+screenshots: install-test browser ## Photograph every page into docs/screenshots, while "make demo" runs
 	$(BIN)/python -m bench.screenshots
 
 install:
