@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 from webapp.embedded.errors import EmbeddedServerError
@@ -68,8 +69,10 @@ def server_home(link: Path, account: tuple[int, int] | None) -> Path:
                 f"The account 'nobody', under which root runs Postgres, cannot reach {link}. "
                 f"Allow it with chmod o+x on the folders above, or set KUMITE_VAR to a folder it can reach."
             )
-        home = _SHARED_HOME / digest(link)
-        home.mkdir(parents=True, exist_ok=True)
+        # A name of its own each time: a new clone at an old path must not find the old one's database.
+        _SHARED_HOME.mkdir(parents=True, exist_ok=True)
+        home = Path(tempfile.mkdtemp(prefix=f"{digest(link)}-", dir=_SHARED_HOME))
+        home.chmod(0o755)
         link.symlink_to(home / "postgres")
     home = Path(os.readlink(link)) if link.is_symlink() else link.absolute()  # noqa: PTH115
     return own_folder(home, account)
