@@ -71,6 +71,7 @@ def server_home(link: Path, account: tuple[int, int] | None) -> Path:
             )
         # A name of its own each time: a new clone at an old path must not find the old one's database.
         _SHARED_HOME.mkdir(parents=True, exist_ok=True)
+        _SHARED_HOME.chmod(0o755)
         home = Path(tempfile.mkdtemp(prefix=f"{digest(link)}-", dir=_SHARED_HOME))
         home.chmod(0o755)
         link.symlink_to(home / "postgres")
