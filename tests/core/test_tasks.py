@@ -205,9 +205,12 @@ def test_a_formula_that_never_ends_is_cut_off_counted_and_the_checker_goes_on(js
     domain = jsonl(questions(100))
     assert domain.check("1", "2") is False
     domain._checker.timeout_s = 1.0
-    assert domain.check("9^{9^{9^{9^{9}}}}", "factorial(factorial(99999))+1") is False
+    assert domain.check("$99999999!$", "$2$") is False
+    assert domain.check_failures == 1
+    domain._checker.timeout_s = 20.0
+    assert domain.check("$0.50$", "$1/2$") is True
     assert domain.check("9" * 5_000, "2") is False
-    assert domain.check_failures >= 1
+    assert domain.check_failures == 2
     domain._checker.timeout_s = 20.0
     assert domain.check("0.50", "1/2") is True
 

@@ -6,6 +6,7 @@ checker that does not reply in time is killed and started anew.
 
 import atexit
 import json
+import math
 import select
 import subprocess
 import sys
@@ -14,17 +15,20 @@ from contextlib import suppress
 START_TIMEOUT_S = 60.0
 MAX_TEXT = 2_000
 _CHILD = """
-import json, sys
+import json, resource, signal, sys
 from math_verify import parse, verify
+resource.setrlimit(resource.RLIMIT_AS, (4 * 1024**3, 4 * 1024**3))
 print("ready", flush=True)
 for line in sys.stdin:
-    answer, expected = json.loads(line)
+    limit_s, answer, expected = json.loads(line)
+    signal.alarm(limit_s)  # without a handler this ends the process even where its parent was killed
     try:
         gold, target = (parse(text, parsing_timeout=None, raise_on_error=True) for text in (expected, answer))
         result = bool(verify(gold, target, timeout_seconds=None, raise_on_error=True)) if gold and target else None
         print(json.dumps(result), flush=True)
     except Exception as error:
         print(json.dumps(f"{type(error).__name__}: {error}"[:200]), flush=True)
+    signal.alarm(0)
 """
 
 
@@ -47,7 +51,7 @@ class MathChecker:
         process = self._process or self._start()
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps([answer, expected]) + "\n")
+            process.stdin.write(json.dumps([math.ceil(2 * self.timeout_s), answer, expected]) + "\n")
             process.stdin.flush()
         except OSError as error:
             self.close()
