@@ -1,5 +1,7 @@
 /** Small helpers around the document. Text from models only ever becomes text nodes. */
 
+import { ago } from "../js/shell.js";
+
 /** An element with properties and children: `el("span", { className: "tag" }, "kept")`. */
 export function el(name, properties = {}, ...children) {
   const node = Object.assign(document.createElement(name), properties);
@@ -36,6 +38,7 @@ export async function refreshPart(target, url) {
   const open = [...target.querySelectorAll("details")].map((details) => details.open);
   target.replaceChildren(...nodes);
   [...target.querySelectorAll("details")].forEach((details, index) => { if (open[index]) details.open = true; });
+  for (const time of target.querySelectorAll("time[data-ago]")) time.textContent = ago(time.dateTime);
   window.htmx?.process(target);
   if (focused) target.querySelector(focused)?.focus({ preventScroll: true });
 }

@@ -75,7 +75,10 @@ function showLink(link, words) {
 
 const socket = new RunSocket(root, config.position, {
   onEvents: takeEvents,
-  onState: (news) => state.take(news),
+  onState(news) {
+    state.take(news);
+    showLink("live", "Live");
+  },
   onStale: readAgain,
   onLink: showLink,
 });

@@ -279,6 +279,17 @@ def test_a_share_link_shows_the_run_and_nothing_more(run: Run, ada: User, client
     assert client.get(reverse("share_series", args=[secret])).status_code == 404
 
 
+@pytest.mark.parametrize(("who", "status"), [("ada", 302), ("ben", 403), ("cyn", 404), ("anonymous", 302)])
+def test_a_share_link_is_taken_back_by_editors_only(
+    who: str, status: int, run: Run, ada: User, ben: User, cyn: User, client: Client
+) -> None:
+    link, secret = create_share_link(actor=ada, run_id=run.pk)
+    if user := {"ada": ada, "ben": ben, "cyn": cyn}.get(who):
+        client.force_login(user)
+    assert client.post(reverse("run_share_revoke", args=[run.pk, link.pk])).status_code == status
+    assert client.get(reverse("share", args=[secret])).status_code == (404 if who == "ada" else 200)
+
+
 def test_no_part_of_a_run_can_be_changed_by_its_page(run: Run, ada: User, as_: Callable[[User], Client]) -> None:
     assert {as_(ada).post(address).status_code for address in addresses(run)} == {405}
 

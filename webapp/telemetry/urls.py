@@ -17,4 +17,8 @@ def _pages(root: str, name: str) -> list[URLPattern]:
     ]
 
 
-urlpatterns = [*_pages("runs/<uuid:run_id>/", "run"), *_pages("s/<str:secret>/", "share")]
+urlpatterns = [
+    path("runs/<uuid:run_id>/shares/<int:link_id>/revoke/", views.revoke_share, name="run_share_revoke"),
+    *_pages("runs/<uuid:run_id>/", "run"),
+    *_pages("s/<str:secret>/", "share"),
+]

@@ -1,12 +1,19 @@
 """The run page: one address for people, and the parts its script asks for."""
 
 from typing import Any
+from uuid import UUID
 
 import yaml
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
 
 from webapp.experiments.selectors import share_links_of, transitions_of
+from webapp.experiments.services import revoke_share_link
+from webapp.pages.requests import signed_in
 from webapp.telemetry import selectors
 from webapp.telemetry.comparison import compared_suites
 from webapp.telemetry.lens import lens_of
@@ -98,6 +105,15 @@ def part(request: HttpRequest, seen: Viewing, part: str) -> HttpResponse:
     if part not in PARTS or (part == "history" and seen.is_shared):
         raise Http404(f"The run page has no part called {part!r}.")
     return render(request, f"runs/_{part}.html", _context(seen))
+
+
+@require_POST
+@login_required
+def revoke_share(request: HttpRequest, run_id: UUID, link_id: int) -> HttpResponse:
+    """Take a share link back; whoever watches through it is cut off."""
+    revoke_share_link(actor=signed_in(request), run_id=run_id, link_id=link_id)
+    messages.success(request, "The link has been taken back. Whoever watched through it no longer can.")
+    return redirect(reverse("run", args=[run_id]) + "#history")
 
 
 def _context(seen: Viewing) -> dict[str, Any]:
