@@ -186,7 +186,7 @@ def test_lists_follow_what_happens_without_reloading(visit: Visit, run: Run, ada
     page = visit.sign_in(ada).goto("/")
     expect(page.get_by_text("step 38 of 60")).to_be_visible()
     Run.objects.filter(pk=run.pk).update(last_step=39)
-    expect(page.get_by_text("step 39 of 60")).to_be_visible()
+    expect(page.get_by_text("step 39 of 60")).to_be_visible(timeout=20_000)
 
 
 def test_question_before_an_act_that_cannot_be_undone(visit: Visit, run: Run, ada: User) -> None:

@@ -64,6 +64,11 @@ def test_double_click_launches_once(page_of_ada: Client) -> None:
     assert Run.objects.count() == 1
 
 
+def test_edit_after_going_back_launches_another_experiment(page_of_ada: Client) -> None:
+    locations = {page_of_ada.post("/compose/", form(action="launch", steps=n)).headers["Location"] for n in ("7", "8")}
+    assert len(locations) == 2
+
+
 def test_viewer_cannot_launch(client: Client, ben: User, workspace: Workspace) -> None:
     client.force_login(ben)
     assert client.post("/compose/", form(action="launch")).status_code == 403

@@ -1,5 +1,6 @@
 """Pages about methods, experiments and the control of runs."""
 
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -107,7 +108,9 @@ def _launch(request: HttpRequest, composition: Composition, parent: Run | None) 
         messages.error(request, "An experiment needs a workspace to stand in. Create one first, then launch again.")
         return redirect("new_workspace")
     assert composition.spec is not None
-    key = request.POST.get("idempotency_key", "")
+    # Of the page and of what it asks for: a second click is the same launch, an edit after going back is another one.
+    asked_for = sha256(composition.yaml.encode()).hexdigest()[:24]
+    key = f"{request.POST.get('idempotency_key', '')[:48]}-{asked_for}"
     try:
         experiment = services.create_experiment(
             actor=signed_in(request), workspace=workspace, spec=composition.spec, parent=parent, idempotency_key=key
