@@ -211,8 +211,8 @@ def test_a_formula_that_never_ends_is_cut_off_counted_and_the_checker_goes_on(js
     assert domain.check("$0.50$", "$1/2$") is True
     assert domain.check("9" * 5_000, "2") is False
     assert domain.check_failures == 2
-    domain._checker.timeout_s = 20.0
-    assert domain.check("0.50", "1/2") is True
+    assert domain.check("no idea", "2") is False
+    assert domain.check_failures == 2
 
 
 def test_exact_answers_ignore_case_and_spaces_only(jsonl):

@@ -24,7 +24,7 @@ for line in sys.stdin:
     signal.alarm(limit_s)  # without a handler this ends the process even where its parent was killed
     try:
         gold, target = (parse(text, parsing_timeout=None, raise_on_error=True) for text in (expected, answer))
-        result = bool(verify(gold, target, timeout_seconds=None, raise_on_error=True)) if gold and target else None
+        result = bool(target) and bool(verify(gold, target, timeout_seconds=None, raise_on_error=True)) if gold else None
         print(json.dumps(result), flush=True)
     except Exception as error:
         print(json.dumps(f"{type(error).__name__}: {error}"[:200]), flush=True)
@@ -45,7 +45,7 @@ class MathChecker:
         atexit.register(self.close)
 
     def check(self, answer: str, expected: str) -> bool:
-        """Whether both mean the same; raises ``CheckError`` on a crash, a hang or text without mathematics."""
+        """Whether both mean the same; raises ``CheckError`` on a crash, a hang or an expected answer without mathematics."""
         if len(answer) > MAX_TEXT or len(expected) > MAX_TEXT:
             raise CheckError("the answer is too long to be compared as mathematics")
         process = self._process or self._start()
@@ -58,7 +58,7 @@ class MathChecker:
             raise CheckError("the checker ended unexpectedly") from error
         result = json.loads(self._read_line(process, self.timeout_s))
         if not isinstance(result, bool):
-            raise CheckError(result or "no mathematics was found in the answer")
+            raise CheckError(result or "no mathematics was found in the expected answer")
         return result
 
     def close(self) -> None:
