@@ -17,6 +17,7 @@ from django.db import connection
 from tests.tiny_model import make_tiny_model
 from training_core.spec.io import parse_spec
 from webapp.accounts.models import User
+from webapp.embedded.processes import spawn
 from webapp.experiments.choices import TERMINAL
 from webapp.experiments.models import Run
 from webapp.experiments.services import create_experiment
@@ -78,14 +79,12 @@ class Fleet:
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start_worker(self, name: str = "one", **environment: str) -> subprocess.Popen[bytes]:
-        with (self.logs / f"{name}.log").open("ab") as log:
-            worker = subprocess.Popen(
-                worker_argv(name=name, beat=True),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**self.environment, **environment},
-                start_new_session=True,
-            )
+        worker = spawn(
+            worker_argv(name=name, beat=True),
+            log_path=self.logs / f"{name}.log",
+            death_signal=signal.SIGKILL,
+            env={**self.environment, **environment},
+        )
         self.workers[name] = worker
         return worker
 
