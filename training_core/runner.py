@@ -229,7 +229,7 @@ class Run:
         for _ in range(rehearsal.rows):
             judging = rng.random() < rehearsal.judge_share
             # Never "solve": those lessons are a careless pupil's, and answers are for self-play to improve.
-            kind = rng.choice(("judge", "judge", "review")) if judging else "propose"
+            kind = rng.choice(("judge", "judge_stray", "review")) if judging else "propose"
             prompt, completion = lesson(self._domain, kind, rng)
             texts.append(Text(prompt_ids=self._main.encode(prompt), token_ids=self._main.encode(completion)))
         return texts

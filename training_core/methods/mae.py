@@ -161,18 +161,24 @@ class MultiAgentEvolve(SelfPlay):
         spec = experiment.method
         assert isinstance(spec, MaeSpec)
         batch, answers = spec.batch_per_role, spec.num_solver_questions * spec.answers_per_question
-        return RolloutCost(
-            completions={
-                "proposals": batch,
-                "quality verdicts": batch * spec.quality_samples,
-                "difficulty answers": batch * spec.difficulty_samples,
-                "difficulty verdicts": batch * spec.difficulty_samples * spec.verdicts_per_answer,
-                "answers": answers,
-                "answer verdicts": answers,
-                "judge practice": batch,
-            },
-            trained=2 * batch + answers,
+        tries = batch * spec.difficulty_samples
+        practice = batch if spec.judge.kind == "current" else 0
+        by_model = spec.judge.kind in {"current", "frozen"}
+        trained = (
+            batch * spec.train_proposer
+            + (answers + tries * spec.train_on_difficulty_answers) * spec.train_solver
+            + practice * spec.train_judge
         )
+        completions = {
+            "proposals": batch,
+            "quality verdicts": batch * spec.quality_samples * by_model,
+            "difficulty answers": tries,
+            "difficulty verdicts": tries * spec.verdicts_per_answer * by_model,
+            "answers": answers,
+            "answer verdicts": answers * by_model,
+            "judge practice": practice,
+        }
+        return RolloutCost(completions={kind: n for kind, n in completions.items() if n}, trained=trained)
 
     @classmethod
     def check(cls, experiment: "ExperimentSpec") -> None:

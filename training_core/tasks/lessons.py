@@ -13,7 +13,7 @@ from training_core.tasks.arithmetic import Arithmetic
 from training_core.tasks.base import Domain, Item
 from training_core.tasks.strings import Strings
 
-Kind = Literal["solve", "judge", "review", "propose"]
+Kind = Literal["solve", "judge", "judge_stray", "review", "propose"]
 RIGHT_SCORE, WRONG_SCORE = 10, 1
 COLUMN_SLIPS = 0.25
 """Chance of a slip in one column of a careless pupil's sum."""
@@ -30,6 +30,8 @@ def lesson(domain: Domain, kind: str, rng: random.Random, *, careful: bool = Fal
             return _solve(domain, rng, careful=careful)
         case "judge":
             return _judge(domain, rng)
+        case "judge_stray":
+            return _judge(domain, rng, stray=True)
         case "review":
             return _review(domain, rng)
         case "propose":
@@ -48,9 +50,12 @@ def _solve(domain: Domain, rng: random.Random, *, careful: bool) -> tuple[str, s
     return language.solve_prompt(item.question), _completion(thoughts, "answer", answer)
 
 
-def _judge(domain: Domain, rng: random.Random) -> tuple[str, str]:
+def _judge(domain: Domain, rng: random.Random, *, stray: bool = False) -> tuple[str, str]:
+    """A stray reply belongs to another question: it teaches the judge to work things out instead of copying the reply."""
     item = domain.sample(rng)
     reply = item.answer if rng.random() < 0.5 else _wrong(domain, item, rng)
+    if stray:
+        reply = domain.sample(rng).answer
     if isinstance(domain, Arithmetic):
         thoughts = working.checked_columns(item.question, reply)
     else:
