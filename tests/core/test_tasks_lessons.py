@@ -100,6 +100,12 @@ def test_verdicts_are_always_in_line_with_the_truth(domain):
     assert 300 < verdicts < 500
 
 
+def test_stray_replies_are_judged_by_the_truth_as_well(domain):
+    for prompt, text in lessons(domain, "judge_stray", 200):
+        reply, question = prompt.removeprefix(language.JUDGE).removesuffix(language.GO).split(language.REPLY)
+        assert read_score(text) == (10 if domain.check(reply, domain.truth(question)) else 1)
+
+
 def test_reviews_tell_questions_from_nonsense(domain):
     scores = []
     for prompt, text in lessons(domain, "review", 400):
@@ -123,7 +129,7 @@ def test_malformed_questions_are_never_questions(domain):
 
 
 def test_an_unknown_kind_of_lesson_is_refused(domain):
-    with pytest.raises(ValueError, match="known kinds: solve, judge, review, propose"):
+    with pytest.raises(ValueError, match="known kinds: solve, judge, judge_stray, review, propose"):
         lesson(domain, "dance", random.Random(0))
 
 
