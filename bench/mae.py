@@ -25,6 +25,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "frozen judge": {"judge": {"kind": "frozen"}},
     "random judge": {"judge": {"kind": "random"}},
     "frozen weights": {"optimizer": {"lr": 1e-30}, "rehearsal": None},
+    "rehearsal only": {"train_proposer": False, "train_solver": False, "train_judge": False},
     "paper": {"paper": True},
 }
 """Changes to the preset ``starter``; "paper" takes every knob from the paper but batch, lengths and step size."""

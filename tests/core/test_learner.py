@@ -124,6 +124,13 @@ def test_rehearsal_makes_lessons_likelier(policy):
     assert float(after.sum().detach()) > float(before.sum().detach())
 
 
+def test_lessons_are_learnt_without_any_rollout(policy):
+    settings = OnlineSpec(name="test", optimizer=OptimizerSpec(lr=1e-3), rehearsal=RehearsalSpec(coef=1.0))
+    _, metrics, twin = updated(policy, settings, [], [Text(prompt_ids=[5, 6], token_ids=[7, 8, 0])])
+    assert metrics["loss/rehearsal"] > 0
+    assert any(not torch.equal(twin.model.state_dict()[name], tensor) for name, tensor in weights(policy).items())
+
+
 def test_a_gradient_that_is_not_finite_changes_nothing_and_is_counted(policy):
     rollouts = make_rollouts(policy)
     rollouts[0].reward = float("nan")

@@ -36,7 +36,7 @@ class OnlineLearner:
 
         ``order`` is a permutation of the rollouts that spreads them over mini-batches.
         """
-        if not rollouts:
+        if not rollouts and not lessons:
             return {}
         for rollout, advantage in zip(rollouts, estimate_advantages(self._spec.advantage, rollouts), strict=True):
             rollout.advantage = advantage
@@ -49,12 +49,12 @@ class OnlineLearner:
         for _ in range(settings.epochs):
             for part in range(settings.minibatches):
                 chosen = [rollouts[index] for index in order[part :: settings.minibatches]]
-                if chosen:
+                if chosen or lessons:
                     norms.append(self._step(chosen, lessons, sums))
         num_tokens = sum(len(rollout.completion.token_ids) for rollout in rollouts) * settings.epochs
         num_lesson_tokens = sum(len(lesson.token_ids) for lesson in lessons) * len(norms)
         rehearsal = sums.pop("loss/rehearsal", None)
-        metrics = {name: value / num_tokens for name, value in sums.items()}
+        metrics = {name: value / max(1, num_tokens) for name, value in sums.items()}
         if rehearsal is not None:
             metrics["loss/rehearsal"] = rehearsal / num_lesson_tokens
         finite = [norm for norm in norms if isfinite(norm)]
