@@ -1,9 +1,10 @@
 """Does Multi-Agent Evolve learn on the starter? Curves per seed, beside an upper line, the paper's setting and controls.
 
-    python bench/mae.py                       # every setting, seeds 0 to 4, about four CPU-minutes each
-    python bench/mae.py --settings default --seeds 0
+    python -m bench.mae                       # every setting, seeds 0 to 4, about two CPU-minutes each
+    python -m bench.mae --settings default --seeds 0
+    python -m bench.mae --draw                # the figure again, from the stored results
 
-Writes ``bench/results/mae.json`` (one record per setting and seed) and ``docs/methods/mae-curves.svg``. CPU-seconds count the run
+Writes ``bench/results/mae.json`` (one record per setting and seed) and ``static/methods/mae-curves.svg``. CPU-seconds count the run
 itself, not the teaching of the starter, which all settings share.
 """
 
@@ -17,7 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.figure import Line, Panel, write
+
 RESULTS = Path(__file__).parent / "results" / "mae.json"
+FIGURE = Path(__file__).parent.parent / "static" / "methods" / "mae-curves.svg"
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -82,19 +86,66 @@ def summary(record: dict[str, Any]) -> str:
     )
 
 
+COLOURS = {
+    "default": "#0072b2",
+    "verifier": "#009e73",
+    "frozen judge": "#56b4e9",
+    "rehearsal only": "#e69f00",
+    "random judge": "#cc79a7",
+    "paper": "#d55e00",
+    "frozen weights": "#7d7a72",
+}
+
+
+def draw(records: list[dict[str, Any]]) -> None:
+    """Every seed of every setting as a thin line: accuracy, greedy accuracy, and what the judge lets through."""
+    settings = [name for name in COLOURS if any(record["setting"] == name for record in records)]
+    legend = [(name, COLOURS[name], "") for name in settings]
+
+    def lines(metric: str, only: set[str] | None = None) -> list[Line]:
+        return [
+            Line(
+                points=[(step, value) for step, _, value in record["curves"][metric]], colour=COLOURS[record["setting"]]
+            )
+            for record in sorted(records, key=lambda record: -settings.index(record["setting"]))
+            if metric in record["curves"] and (only is None or record["setting"] in only)
+        ]
+
+    judged = {"default", "frozen judge", "paper"}
+    accepts = [(name, COLOURS[name], "") for name in settings if name in judged]
+    write(
+        FIGURE,
+        [
+            Panel(title="Held-out accuracy, sampled", lines=lines("eval/accuracy_sampled"), legend=legend),
+            Panel(title="Held-out accuracy, greedy", lines=lines("eval/accuracy_greedy"), legend=[]),
+            Panel(
+                title="Solver's own mistakes the judge accepts",
+                lines=lines("judge/own_false_accept", judged),
+                legend=accepts,
+            ),
+        ],
+        x_label="step",
+        description="Multi-Agent Evolve on the starter: held-out accuracy and false accepts over steps, one line per seed",
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", nargs="*", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--draw", action="store_true", help="draw the figure from the stored results and stop")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         run_one(options.settings[0], options.seeds[0])
         return 0
     kept = json.loads(RESULTS.read_text())["runs"] if RESULTS.exists() else []
+    if options.draw:
+        draw(kept)
+        return 0
     for setting in options.settings:
         for seed in options.seeds:
-            command = [sys.executable, __file__, "--one", "--settings", setting, "--seeds", str(seed)]
+            command = [sys.executable, "-m", "bench.mae", "--one", "--settings", setting, "--seeds", str(seed)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             record = json.loads(done.stdout.splitlines()[-1])
             kept = [old for old in kept if (old["setting"], old["seed"]) != (setting, seed)] + [record]
@@ -106,6 +157,7 @@ def main() -> int:
                 "threads": 1,
             }
             RESULTS.write_text(json.dumps({"machine": machine, "runs": kept}, separators=(",", ":")) + "\n")
+    draw(kept)
     return 0
 
 
