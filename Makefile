@@ -24,8 +24,10 @@ down: install ## Stop what runs here
 status: install ## Tell what runs here
 	@$(BIN)/kumite status
 
+# Browser tests run apart: Playwright keeps an event loop running, next to which no asynchronous test can start.
 test: install-test browser ## Run all tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not e2e" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m e2e $(PYTEST_ARGS)
 
 lint: install-test ## Style, types, import rules, templates, forbidden things
 	$(BIN)/ruff check .

@@ -81,12 +81,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(_DIR, ignore_errors=True)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests come last: Playwright keeps an event loop running, next to which no asynchronous test can start."""
-    items.sort(key=lambda item: "browser" in item.path.parts)
-
-
 # The cast of every test: ada owns the workspace, ben may look, cyn is an outsider. Their password is PASSWORD.
 PASSWORD = "correct horse battery"
 
