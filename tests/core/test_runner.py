@@ -189,6 +189,18 @@ def test_a_damaged_checkpoint_is_passed_over(damage, whole, model, tmp_path):
     assert_same_run(tmp_path, whole)
 
 
+def test_an_adapter_is_trained_and_resumed_like_whole_weights(model, tmp_path):
+    source = {"source": str(model), "adapter": {"rank": 4}}
+    method = {**spec_of(model).method.model_dump(), "judge": {"kind": "frozen"}}
+    Run(spec_of(model, model=source, method=method), tmp_path / "whole").execute()
+    Run(spec_of(model, model=source, method=method, steps=4), tmp_path / "parts").execute()
+    Run(spec_of(model, model=source, method=method), tmp_path / "parts").execute(resume=True)
+    assert facts(tmp_path / "parts")[-1] == facts(tmp_path / "whole")[-1]
+    folder = tmp_path / "parts" / "checkpoints" / "step-000006" / "policy"
+    assert (folder / "adapter_model.safetensors").exists()
+    assert not (folder / "model.safetensors").exists()
+
+
 def test_resume_without_a_checkpoint_starts_from_the_beginning(whole, model, tmp_path):
     assert Run(spec_of(model), tmp_path).execute(resume=True) is RunPhase.SUCCEEDED
     assert_same_run(tmp_path, whole)
