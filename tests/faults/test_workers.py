@@ -1,7 +1,6 @@
 """Workers that die, freeze, leave, lose Redis or the database: nothing is lost, nothing is doubled."""
 
 import signal
-import time
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -174,9 +173,7 @@ def test_a_run_that_hangs_is_ended_and_tried_again_and_one_that_does_not_listen_
     fleet.wait_for(lambda: Event.objects.filter(run=run, attempt=2).exists(), "it is tried again")
 
     fleet.child_of(run).send_signal(signal.SIGSTOP)
-    asked_at = time.monotonic()
     assert run.created_by is not None
     request_cancel(actor=run.created_by, run_id=run.pk)
-    fleet.wait_for_status(run, "cancelled")
-    assert time.monotonic() - asked_at < 25
+    fleet.wait_for_status(run, "cancelled")  # which itself fails after a while
     assert processes_of(run) == []

@@ -138,6 +138,7 @@ ROWS = [
     deed("run_control", "paused_run", "resume"),
     *(inside(name, "run") for name in ("run", "run_state", "run_series", "run_samples", "run_log")),
     *(inside("run_part", "run", part) for part in ("head", "vitals", "evaluation", "checkpoints", "history")),
+    deed("run_share_revoke", "run", "link"),
     inside("run_sample", "run", "seq"),
     # The fleet does not exist for people who are not operators.
     page("fleet", ada=404, ben=404, cyn=404),
