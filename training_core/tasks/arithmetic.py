@@ -5,44 +5,23 @@ import re
 from typing import ClassVar, Literal
 
 from training_core.spec.tasks import ArithmeticTask
-from training_core.tasks.base import Domain, Item
+from training_core.tasks.base import GeneratedDomain, Item
 
 _MAX_QUESTION = 100
 _QUESTION = re.compile(
     r"(?:what is|compute|calculate)?\s*([0-9]{1,6})\s*([+\-\u2212])\s*([0-9]{1,6})\s*(?:=\s*\??|\?|\.)?", re.IGNORECASE
 )
 _ANSWER = re.compile(r"\$?\s*([0-9]{1,12}|[0-9]{1,3}(?:,[0-9]{3}){1,3})\s*\$?\.?")
-_HELD_OUT_SEED = 20_230
-_MAX_MISSES = 20_000
 
 
-class Arithmetic(Domain):
+class Arithmetic(GeneratedDomain):
     """Questions such as ``345-12``; both operands have ``min_digits`` to ``max_digits`` digits."""
 
     has_verifier: ClassVar[bool] = True
+    held_out_seed: ClassVar[int] = 20_230
 
     def __init__(self, spec: ArithmeticTask) -> None:
         self.spec = spec
-
-    def sample(self, rng: random.Random) -> Item:
-        while True:
-            item = self._draw(rng)
-            if not self.is_held_out(item.question):
-                return item
-
-    def held_out(self, num_items: int) -> list[Item]:
-        rng = random.Random(_HELD_OUT_SEED)
-        items: dict[str, Item] = {}
-        misses = 0
-        while len(items) < num_items and misses < _MAX_MISSES:
-            item = self._draw(rng)
-            key = self.split_key(item.question)
-            if key in items or not self.is_held_out(item.question):
-                misses += 1
-                continue
-            misses = 0
-            items[key] = item
-        return list(items.values())
 
     def canonical(self, question: str) -> str | None:
         parsed = self._parse(question)
@@ -73,7 +52,7 @@ class Arithmetic(Domain):
             if answer and answer != item.answer:
                 return answer
 
-    def _draw(self, rng: random.Random) -> Item:
+    def draw(self, rng: random.Random) -> Item:
         operation = rng.choice(self.spec.operations)
         first, second = self._operand(rng), self._operand(rng)
         if operation == "-" and first < second:

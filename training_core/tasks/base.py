@@ -11,6 +11,10 @@ MAX_TEXT = 20_000
 """Longest text a domain looks at; anything longer is nobody's question or answer."""
 
 
+MAX_MISSES = 20_000
+"""Draws in a row without a new held-out item after which a domain has no more."""
+
+
 class DataError(ValueError):
     """A data set that cannot be used; the message is one sentence for the person who chose it."""
 
@@ -70,6 +74,36 @@ class Domain(ABC):
     def split_key(self, canonical: str) -> str:
         """What decides the side of a question; questions that give each other away share a key."""
         return canonical
+
+
+class GeneratedDomain(Domain):
+    """A domain that can make up questions: subclasses draw items, and the split sorts them to its two sides."""
+
+    held_out_seed: ClassVar[int]
+
+    @abstractmethod
+    def draw(self, rng: random.Random) -> Item:
+        """A random item of either side."""
+
+    def sample(self, rng: random.Random) -> Item:
+        while True:
+            item = self.draw(rng)
+            if not self.is_held_out(item.question):
+                return item
+
+    def held_out(self, num_items: int) -> list[Item]:
+        rng = random.Random(self.held_out_seed)
+        items: dict[str, Item] = {}
+        misses = 0
+        while len(items) < num_items and misses < MAX_MISSES:
+            item = self.draw(rng)
+            key = self.split_key(item.question)
+            if key in items or not self.is_held_out(item.question):
+                misses += 1
+                continue
+            misses = 0
+            items[key] = item
+        return list(items.values())
 
 
 def hash_share(text: str) -> float:

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from training_core.spec.tasks import StringsTask
-from training_core.tasks.base import Domain, Item
+from training_core.tasks.base import GeneratedDomain, Item
 
 _MAX_QUESTION = 100
 _QUESTION = re.compile(r"(reverse|sort|max|last) ([a-z0-9]{1,12})|(count) ([a-z]) ([a-z]{1,12})")
 _LETTERS = "abcdefgh"
-_HELD_OUT_SEED = 20_231
-_MAX_MISSES = 20_000
 _SOLVE: dict[str, Callable[[str], str]] = {
     "reverse": lambda text: text[::-1],
     "sort": lambda text: "".join(sorted(text)),
@@ -22,7 +20,7 @@ _SOLVE: dict[str, Callable[[str], str]] = {
 }
 
 
-class Strings(Domain):
+class Strings(GeneratedDomain):
     """Questions such as ``reverse bad``, ``sort 4172``, ``count a banana``, ``max 3914``, ``last hedge``.
 
     Words are made of letters, lists of digits; ``max`` is asked of digits only. Sampled words keep to eight letters,
@@ -30,28 +28,10 @@ class Strings(Domain):
     """
 
     has_verifier: ClassVar[bool] = True
+    held_out_seed: ClassVar[int] = 20_231
 
     def __init__(self, spec: StringsTask) -> None:
         self.spec = spec
-
-    def sample(self, rng: random.Random) -> Item:
-        while True:
-            item = self._draw(rng)
-            if not self.is_held_out(item.question):
-                return item
-
-    def held_out(self, num_items: int) -> list[Item]:
-        rng = random.Random(_HELD_OUT_SEED)
-        items: dict[str, Item] = {}
-        misses = 0
-        while len(items) < num_items and misses < _MAX_MISSES:
-            item = self._draw(rng)
-            if item.question in items or not self.is_held_out(item.question):
-                misses += 1
-                continue
-            misses = 0
-            items[item.question] = item
-        return list(items.values())
 
     def canonical(self, question: str) -> str | None:
         parsed = self._parse(question)
@@ -73,7 +53,7 @@ class Strings(Domain):
             if answer and answer != item.answer:
                 return answer
 
-    def _draw(self, rng: random.Random) -> Item:
+    def draw(self, rng: random.Random) -> Item:
         operation = rng.choice(self.spec.operations)
         alphabet = (
             string.digits
