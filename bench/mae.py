@@ -27,7 +27,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "verifier": {"judge": {"kind": "verifier"}},
     "frozen judge": {"judge": {"kind": "frozen"}},
-    "random judge": {"judge": {"kind": "random"}},
+    "random judge": {"judge": {"kind": "random"}, "min_judge_auc": 0.0},
     "frozen weights": {"optimizer": {"lr": 1e-30}, "rehearsal": None},
     "rehearsal only": {"train_proposer": False, "train_solver": False, "train_judge": False},
     "paper": {"paper": True},

@@ -1,7 +1,7 @@
 """Draws the product's pages anew into ``docs/screenshots``: ``python -m bench.screenshots`` while ``make demo`` runs.
 
 Signs in to the installation under ``var/`` as its first operator, takes the run with the most events, and photographs
-every page; the pages that matter most on a desktop and a phone, light and dark, the others once each.
+every page on a desktop and a phone, light and dark.
 """
 
 import argparse
@@ -18,7 +18,6 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "screenshots"
 WINDOWS = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
 EVERYWHERE = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
-ONCE_EACH = [("desktop", "light"), ("phone", "dark")]
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 
 
@@ -54,6 +53,7 @@ def look_up(name: str) -> tuple[dict[str, str], str]:
         "experiment": f"/experiments/{run.experiment_id}/",
         "run": f"/runs/{run.pk}/",
         "run-evaluation": f"/runs/{run.pk}/#evaluation",
+        "run-checkpoints": f"/runs/{run.pk}/#checkpoints",
         "run-log": f"/runs/{run.pk}/#log",
         "run-spec": f"/runs/{run.pk}/#spec",
         "run-history": f"/runs/{run.pk}/#history",
@@ -75,13 +75,10 @@ def photograph(browser: Browser, site: str, pages: dict[str, str], session: str,
             has_touch=window == "phone",
         )
         page = context.new_page()
-        if (window, scheme) in ONCE_EACH:
-            page.goto(f"{site}/accounts/login/")
-            yield _shoot(page, out / f"sign-in-{window}-{scheme}.png")
+        page.goto(f"{site}/accounts/login/")
+        yield _shoot(page, out / f"sign-in-{window}-{scheme}.png")
         context.add_cookies([{"name": "sessionid", "value": session, "url": site}])
         for name, address in pages.items():
-            if name not in {"home", "compose", "run"} and (window, scheme) not in ONCE_EACH:
-                continue
             page.goto("about:blank")  # an address that differs only behind # would not load anew
             page.goto(site + address)
             if name == "run":
