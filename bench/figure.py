@@ -30,10 +30,10 @@ class Panel:
 def write(path: Path, panels: Sequence[Panel], *, x_label: str, description: str) -> None:
     """Panels side by side, all with y from 0 to 1."""
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH * len(panels)} {HEIGHT + 40}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH * len(panels)} {HEIGHT + 64}" role="img" '
         f'font-family="IBM Plex Sans, system-ui, sans-serif" font-size="12" fill="{INK}">',
         f"<title>{escape(description)}</title>",
-        f'<rect width="{WIDTH * len(panels)}" height="{HEIGHT + 40}" rx="4" fill="{PAPER}"/>',
+        f'<rect width="{WIDTH * len(panels)}" height="{HEIGHT + 64}" rx="4" fill="{PAPER}"/>',
     ]
     for index, panel in enumerate(panels):
         parts.append(f'<g transform="translate({index * WIDTH} 0)">{_panel(panel, x_label)}</g>')
@@ -64,10 +64,9 @@ def _panel(panel: Panel, x_label: str) -> str:
         out.append(
             f'<polyline points="{points}" fill="none" stroke="{line.colour}" stroke-width="{line.width}"{dash}/>'
         )
-    at = LEFT
     for place_in_legend, (label, colour, dash) in enumerate(panel.legend):
-        row, column = divmod(place_in_legend, 3)
-        at = LEFT + column * 104
+        row, column = divmod(place_in_legend, 2)
+        at = LEFT + column * 150
         y = HEIGHT + 2 + row * 18
         stroke = f' stroke-dasharray="{dash}"' if dash else ""
         out.append(f'<line x1="{at}" x2="{at + 20}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"{stroke}/>')

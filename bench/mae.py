@@ -119,7 +119,7 @@ def draw(records: list[dict[str, Any]]) -> None:
             Panel(title="Held-out accuracy, sampled", lines=lines("eval/accuracy_sampled"), legend=legend),
             Panel(title="Held-out accuracy, greedy", lines=lines("eval/accuracy_greedy"), legend=[]),
             Panel(
-                title="Solver's own mistakes the judge accepts",
+                title="Own mistakes the judge accepts",
                 lines=lines("judge/own_false_accept", judged),
                 legend=accepts,
             ),
