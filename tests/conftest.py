@@ -1,8 +1,8 @@
 """Every invocation of pytest has its own Postgres and Redis, on unix sockets in a temporary folder.
 
-Set ``DATABASE_URL`` or ``REDIS_URL`` to use servers of your own instead. Under xdist the controller starts Postgres,
-where every worker makes a database of its own, and each worker starts its own Redis, because publish/subscribe crosses
-databases.
+Set ``DATABASE_URL`` to use a Postgres of your own instead. Under xdist the controller starts Postgres, where every
+worker makes a database of its own; folder and Redis are each worker's own, because rows of different databases share
+their numbers: requests are counted by the number of a user, and publish/subscribe knows no databases.
 """
 
 import os
@@ -40,8 +40,7 @@ def _new_folder() -> Path:
 # Names only; the servers start in pytest_configure. Django reads its settings as soon as a test module is imported.
 if not _WORKER:
     os.environ["KUMITE_TEST_DIR"] = str(_new_folder())
-    for _name in ("DATABASE_URL", "REDIS_URL"):
-        os.environ[f"KUMITE_TEST_{_name}"] = os.environ.get(_name, "")
+    os.environ["KUMITE_TEST_DATABASE_URL"] = os.environ.get("DATABASE_URL", "")
 _DIR = Path(os.environ["KUMITE_TEST_DIR"])
 _VAR = _DIR / _WORKER if _WORKER else _DIR
 (_VAR / "static").mkdir(parents=True, exist_ok=True)
@@ -49,12 +48,15 @@ _POSTGRES = EmbeddedPostgres(_DIR, is_durable=False)
 _REDIS = EmbeddedRedis(_VAR, is_durable=False)
 os.environ["KUMITE_VAR"] = str(_VAR)
 os.environ["DATABASE_URL"] = os.environ["KUMITE_TEST_DATABASE_URL"] or _POSTGRES.url
-os.environ["REDIS_URL"] = os.environ["KUMITE_TEST_REDIS_URL"] or _REDIS.url
+os.environ["REDIS_URL"] = _REDIS.url
 os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import django  # noqa: E402
+from django.conf import settings  # noqa: E402
 
+if settings.configured:
+    raise pytest.UsageError("Django's settings were read before these were made; unset DJANGO_SETTINGS_MODULE.")
 django.setup()
 
 from django.contrib.auth.hashers import Argon2PasswordHasher  # noqa: E402
@@ -67,10 +69,15 @@ Argon2PasswordHasher.time_cost, Argon2PasswordHasher.memory_cost, Argon2Password
 def pytest_configure(config: pytest.Config) -> None:
     if not _WORKER and not os.environ["KUMITE_TEST_DATABASE_URL"]:
         _SERVERS.append(_POSTGRES)
-    if not os.environ["KUMITE_TEST_REDIS_URL"]:
-        _SERVERS.append(_REDIS)
+    _SERVERS.append(_REDIS)
     for server in _SERVERS:
         server.start()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Workers inherit the controller's environment; pytest-django would read its settings there before this file."""
+    del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 @pytest.hookimpl(trylast=True)

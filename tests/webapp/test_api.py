@@ -8,7 +8,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.core.cache import cache
 from django.core.management import call_command
 from django.test import Client
 
@@ -37,12 +36,6 @@ class Script:
         send = getattr(self._client, method)
         options = {} if body is None else {"data": body, "content_type": "application/json"}
         return send(f"/api/v1/{path}", headers=headers, **options)
-
-
-@pytest.fixture(autouse=True)
-def no_earlier_requests() -> None:
-    """Requests are counted per person in Redis, which outlives a test and meets the next person of that number."""
-    cache.clear()
 
 
 @pytest.fixture
