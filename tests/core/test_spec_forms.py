@@ -10,8 +10,10 @@ from training_core.spec.forms import (
     differences,
     find_field,
     form_of,
+    join_texts,
     label_of,
     read_form,
+    split_texts,
     value_at,
     walk,
 )
@@ -103,6 +105,18 @@ def test_switch_left_out_by_the_browser_is_off() -> None:
     posted = as_posted("mae", dump_dict(parse_spec({"method": {"name": "mae"}})))
     del posted["method.train_judge"]
     assert parse_spec(read_form("mae", posted)).method.train_judge is False  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("texts", [[], ["</answer>"], ["a, b", "\n\n", " x ", "\\n", "\t|,"]])
+def test_texts_survive_the_one_line_they_are_written_on(texts: list[str]) -> None:
+    line = join_texts(texts)
+    assert "\n" not in line
+    assert split_texts(line) == texts
+
+
+def test_stop_strings_are_read_as_a_person_writes_them() -> None:
+    posted = {"method.sampling.stop": ["</answer>, \\n\\n"]}
+    assert read_form("mae", posted)["method"]["sampling"]["stop"] == ["</answer>", "\n\n"]
 
 
 def test_optional_block_comes_and_goes_with_its_selector() -> None:

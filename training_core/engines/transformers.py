@@ -36,6 +36,17 @@ class TransformersEngine:
     def __init__(self, policies: Mapping[str, LoadedPolicy], *, max_batch: int) -> None:
         self._policies = policies
         self._max_batch = max_batch
+        self._version = 0
+
+    def publish(self, version: int) -> None:
+        """Weights are shared with the learner, so only the number is new."""
+        self._version = version
+
+    def sleep(self) -> None:
+        """Nothing to free: the weights are the learner's own."""
+
+    def close(self) -> None:
+        """Nothing to free: the weights are the learner's own."""
 
     @torch.no_grad()
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
@@ -52,12 +63,12 @@ class TransformersEngine:
             group.sort(key=lambda row: len(row.prompt_ids))  # stable: siblings stay together
             for start in range(0, len(group), self._max_batch):
                 batch = group[start : start + self._max_batch]
-                for row, completion in zip(batch, _complete(policy, batch, sampling), strict=True):
+                for row, completion in zip(batch, _complete(policy, batch, sampling, self._version), strict=True):
                     results[row.request].append(completion)
         return results
 
 
-def _complete(policy: LoadedPolicy, rows: Sequence[_Row], sampling: SamplingSpec) -> list[Completion]:
+def _complete(policy: LoadedPolicy, rows: Sequence[_Row], sampling: SamplingSpec, version: int) -> list[Completion]:
     model, device = policy.model, policy.model.device
     was_training = model.training
     model.eval()
@@ -123,6 +134,7 @@ def _complete(policy: LoadedPolicy, rows: Sequence[_Row], sampling: SamplingSpec
             logprobs=tuple(logprobs[index, : lengths[index]].tolist()),
             entropies=tuple(entropies[index, : lengths[index]].tolist()),
             ended=bool(ended[index]),
+            version=version,
         )
         for index, row in enumerate(rows)
     ]

@@ -13,7 +13,7 @@ class Request:
     """``n`` completions of one prompt.
 
     Example: ``Request(policy="main", prompt="<|solve|>2+3<|go|>", n=8, sampling=SamplingSpec(max_tokens=64), seed=7)``.
-    Equal seeds give equal completions whatever else is in the batch.
+    Sample ``i`` is drawn with seed ``seed + i``; equal seeds give equal completions whatever else is in the batch.
     """
 
     policy: str
@@ -25,25 +25,37 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """One sampled text with the tokens it was made of; the three token sequences have equal length."""
+    """One sampled text with the tokens it was made of; ``logprobs`` is as long as ``token_ids``."""
 
     text: str
-    """Decoded completion without the end token."""
+    """Decoded completion without the end token, cut before the stop string that ended it."""
     prompt_ids: tuple[int, ...]
     token_ids: tuple[int, ...]
-    """Sampled tokens, with the end token where the completion ended by itself."""
+    """Sampled tokens, with the end token or the tokens of the stop string where the completion ended by itself."""
     logprobs: tuple[float, ...]
     """Log-probability of each token under the distribution it was drawn from, in nats."""
     entropies: tuple[float, ...]
-    """Entropy of that distribution at each token, in nats."""
+    """Entropy of that distribution at each token, in nats; empty where the engine cannot tell."""
     ended: bool
     """False when the completion was cut at ``max_tokens``."""
+    version: int = 0
+    """Number of updates the weights had seen, as last told to ``Engine.publish``."""
 
 
 class Engine(Protocol):
-    """Anything that completes prompts. Results come in the order of the requests."""
+    """Anything that completes prompts."""
 
-    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]: ...
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        """Completions of every request, in order; equal seeds give equal completions whatever else is in the batch."""
+
+    def publish(self, version: int) -> None:
+        """The trained weights changed: later completions come from them and carry ``version``. Wakes a sleeping engine."""
+
+    def sleep(self) -> None:
+        """Nothing is asked until the next ``publish``, so accelerator memory may be given to others."""
+
+    def close(self) -> None:
+        """Free everything the engine holds, processes included; nothing is asked of it afterwards."""
 
 
 def derive_seed(*parts: int | str) -> int:

@@ -21,6 +21,8 @@ class FieldKind(StrEnum):
     """Any number of the choices, in their order."""
     NUMBERS = "numbers"
     """A fixed count of numbers, written with commas."""
+    TEXTS = "texts"
+    """Any number of texts, written with commas; see ``join_texts``."""
     UNION = "union"
     """One of several blocks; ``FormField.selector`` names the input that picks it."""
     BLOCK = "block"
@@ -234,7 +236,8 @@ def _scalar(base: FormField, schema: Schema) -> FormField:
         case "array" if "enum" in schema.get("items", {}):
             return replace(base, kind=FieldKind.CHOICES, choices=_choices(schema["items"]["enum"]))
         case "array":
-            return replace(base, kind=FieldKind.NUMBERS)
+            texts = schema.get("items", {}).get("type") == "string"
+            return replace(base, kind=FieldKind.TEXTS if texts else FieldKind.NUMBERS)
         case "integer" | "number" as kind:
             return replace(
                 base,
@@ -352,7 +355,31 @@ def _read_text(each: FormField, text: str) -> Any:
         return None
     if each.kind is FieldKind.NUMBERS:
         return [part.strip() for part in text.split(",")]
+    if each.kind is FieldKind.TEXTS:
+        return split_texts(text)
     return text
+
+
+_ESCAPES = {"\\": "\\\\", ",": "\\,", "\n": "\\n", "\t": "\\t", " ": "\\s"}
+_UNESCAPES = {escape: char for char, escape in _ESCAPES.items()}
+
+
+def join_texts(texts: Sequence[str]) -> str:
+    r"""Texts on one line, with commas between them: a line break is written \n, a comma in a text \, and an outer space \s."""
+    return ", ".join(_escape(text) for text in texts)
+
+
+def split_texts(line: str) -> list[str]:
+    """The texts that ``join_texts`` put on a line; spaces around the commas do not count."""
+    parts = re.findall(r"(?:\\.|[^,])+", line, flags=re.DOTALL)
+    return [
+        re.sub(r"\\.", lambda found: _UNESCAPES.get(found[0], found[0]), part.strip()) for part in parts if part.strip()
+    ]
+
+
+def _escape(text: str) -> str:
+    inner = "".join(_ESCAPES.get(char, char) if char != " " else char for char in text)
+    return re.sub(r"^ +| +$", lambda found: "\\s" * len(found[0]), inner)
 
 
 def _read_union(each: FormField, data: Mapping[str, Sequence[str]], into: dict[str, Any]) -> None:

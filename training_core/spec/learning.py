@@ -75,5 +75,9 @@ class SamplingSpec(Block):
     """Keep the most likely tokens that together reach this probability. Keep 1 for training."""
     top_k: Annotated[int, Field(ge=0, le=100_000), Unit("tokens")] = 0
     """Keep only this many most likely tokens; 0 keeps all. Keep 0 for training."""
+    min_p: Probability = 0.0
+    """Keep tokens at least this share as likely as the most likely one; 0 keeps all. Keep 0 for training."""
     max_tokens: Annotated[int, Field(ge=1, le=131_072), Unit("tokens")] = 8192
     """Longest completion."""
+    stop: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(max_length=16)] = ()
+    """A completion ends where one of these texts appears; its text stops before it. Commas stand between texts."""

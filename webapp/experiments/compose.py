@@ -17,6 +17,7 @@ from training_core.spec.forms import (
     FormGroup,
     differences,
     form_of,
+    join_texts,
     read_form,
     value_at,
     walk,
@@ -89,7 +90,9 @@ def _bind_field(field: FormField, mapping: Mapping[str, Any], errors: Mapping[st
             return BoundField(field=field, error=error, picked=picked)
         case _:
             inner = next((m for path, m in errors.items() if path.startswith(f"{field.path}.")), "")
-            return BoundField(field=field, error=error or inner, text=_text(value))
+            many_texts = field.kind is FieldKind.TEXTS and isinstance(value, list | tuple)
+            text = join_texts([str(v) for v in value]) if many_texts else _text(value)
+            return BoundField(field=field, error=error or inner, text=text)
 
 
 def _variant_of(field: FormField, value: Any) -> str:
