@@ -2,12 +2,13 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from training_core.policies.load import ModelError, load_policy
+from training_core.policies.load import ModelError, load_policy, with_adapters
 from training_core.policies.recipe import Recipe
 from training_core.policies.teaching import new_policy
 from training_core.policies.tokenizer import build_tokenizer, load_tokenizer
@@ -180,3 +181,27 @@ def test_the_starter_refuses_a_file_of_questions(tmp_path):
             device="cpu",
             progress=lambda fraction, text: None,
         )
+
+
+def test_adapters_on_one_model_are_switched_and_put_back(folder):
+    base = load(folder)
+    ids = torch.tensor([base.encode(language.solve_prompt("1+2"))])
+    plain = base.model(ids).logits
+    model = with_adapters(base.model, LoraSpec(rank=2), ["red", "blue"])
+    red, blue = replace(base, model=model, adapter="red"), replace(base, model=model, adapter="blue")
+    with torch.no_grad():
+        for policy in (red, blue):
+            for name, parameter in policy.trained_parameters():
+                parameter.add_(0.1 if policy is red else -0.1)
+                assert f".{policy.adapter}." in name
+    with red.active():
+        first = model(ids).logits
+        with blue.active():
+            assert not torch.allclose(model(ids).logits, first)
+            with red.without_adapter().active():
+                assert torch.equal(model(ids).logits, plain)
+            model(ids).logits.sum().backward()
+        assert torch.equal(model(ids).logits, first)
+    assert all(parameter.grad is not None for _, parameter in blue.trained_parameters())
+    assert all(parameter.grad is None for _, parameter in red.trained_parameters())
+    assert list(red.without_adapter().trained_parameters()) == []

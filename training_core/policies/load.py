@@ -5,12 +5,13 @@ Weights are safetensors and code is ours: whatever would unpickle a file or run 
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from training_core.play.requests import derive_seed
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.model import LoraSpec, ModelSpec
 from training_core.spec.tasks import ArithmeticTask, JsonlTask, StringsTask
@@ -18,7 +19,8 @@ from training_core.spec.tasks import ArithmeticTask, JsonlTask, StringsTask
 Progress = Callable[[float, str], None]
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "vocab*", "merges.txt", "spiece.model")
-_ADAPTER_SEED = 0
+ADAPTER = "default"
+"""Name of the only adapter, where there is one for all roles."""
 
 
 class ModelError(ValueError):
@@ -42,13 +44,14 @@ def load_policy(
     model = _load_weights(folder, config, getattr(torch, model_spec.dtype))
     end_ids = _end_ids(model, tokenizer)
     if model_spec.adapter is not None:
-        model = _with_adapter(model, model_spec.adapter)
+        model = with_adapters(model, model_spec.adapter, [ADAPTER])
     return LoadedPolicy(
         model=model.to(device).eval(),
         tokenizer=tokenizer,
         style=style,
         end_ids=end_ids,
         max_context=_max_context(model_spec, config),
+        adapter=None if model_spec.adapter is None else ADAPTER,
     )
 
 
@@ -194,7 +197,8 @@ def _model_class(model_type: str) -> Any:
     return AutoModelForCausalLM
 
 
-def _with_adapter(model: Any, adapter: LoraSpec) -> Any:
+def with_adapters(model: Any, adapter: LoraSpec, names: Sequence[str]) -> Any:
+    """The model with one fresh adapter per name; a fresh adapter changes nothing yet."""
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
@@ -204,9 +208,14 @@ def _with_adapter(model: Any, adapter: LoraSpec) -> Any:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
+    first, *others = names
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_ADAPTER_SEED)
-        return get_peft_model(model, config)
+        torch.manual_seed(derive_seed("adapter", first))
+        wrapped = get_peft_model(model, config, adapter_name=first)
+        for name in others:
+            torch.manual_seed(derive_seed("adapter", name))
+            wrapped.add_adapter(name, config)
+    return wrapped
 
 
 def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -1,9 +1,12 @@
 """Weights in memory together with what turns text into their tokens and back."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+import torch
 
 
 @dataclass(kw_only=True)
@@ -15,13 +18,45 @@ class LoadedPolicy:
     """
 
     model: Any
-    """A transformers causal language model, perhaps wrapped by peft."""
+    """A transformers causal language model, perhaps wrapped by peft. Several policies may share one."""
     tokenizer: Any
     style: Literal["chat", "starter"]
     end_ids: frozenset[int]
     """Tokens that end a completion."""
     max_context: int
     """Longest prompt plus completion, in tokens."""
+    adapter: str | None = None
+    """The peft adapter this policy speaks with; None means the weights of the model itself, without any adapter."""
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make ``model`` compute as this policy: forward passes, and backward passes too, belong inside.
+
+        Switches peft's adapter and puts back the one before; models without adapters need no switching. Of several adapters only
+        the active one asks for gradients.
+        """
+        before = _current_adapter(self.model)
+        if before == self.adapter:
+            yield
+            return
+        _switch(self.model, self.adapter)
+        try:
+            yield
+        finally:
+            _switch(self.model, before)
+
+    def without_adapter(self) -> "LoadedPolicy":
+        """The model below the adapters as a policy of its own, on the same tensors: what fresh adapters started from."""
+        return replace(self, adapter=None)
+
+    def trained_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        """Name and tensor of everything an update of this policy changes: its adapter, or all weights that are not frozen."""
+        for name, parameter in self.model.named_parameters():
+            if _adapter_layer(self.model) is None:
+                if parameter.requires_grad:
+                    yield name, parameter
+            elif self.adapter is not None and self.adapter in name.split("."):
+                yield name, parameter
 
     def encode(self, prompt: str) -> list[int]:
         """Token ids of a prompt, ready to be completed."""
@@ -47,3 +82,28 @@ def start_copy(policy: LoadedPolicy) -> LoadedPolicy:
     model.eval()
     model.requires_grad_(False)
     return replace(policy, model=model)
+
+
+def _current_adapter(model: Any) -> str | None:
+    layer = _adapter_layer(model)
+    if layer is None or layer.disable_adapters:
+        return None
+    (name,) = layer.active_adapters
+    return str(name)
+
+
+def _switch(model: Any, adapter: str | None) -> None:
+    if adapter is None:
+        model.base_model.disable_adapter_layers()
+        return
+    model.set_adapter(adapter)
+    model.base_model.enable_adapter_layers()
+
+
+def _adapter_layer(model: Any) -> Any:
+    """Any one of the layers that carry adapters, or None where there are none."""
+    if not hasattr(model, "peft_config"):
+        return None
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return next(module for module in model.modules() if isinstance(module, BaseTunerLayer))
