@@ -15,7 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 from training_core import checkpoints
 from training_core.engines.transformers import TransformersEngine
 from training_core.failures import Diverged, JudgeUnreliable, failure_of
-from training_core.learn.learner import OnlineLearner
+from training_core.learn.learner import Learner
 from training_core.learn.logprobs import Text
 from training_core.methods.base import SelfPlay
 from training_core.methods.registry import find_method
@@ -76,7 +76,6 @@ class Run:
         self._ending: tuple[RunPhase, str] | None = None
         self._wants_checkpoint = False
         self._started_at = time.monotonic()
-        self._skipped_in_a_row = 0
 
     @classmethod
     def from_yaml(cls, path: str | Path, folder: str | Path, **options: Any) -> "Run":
@@ -130,9 +129,8 @@ class Run:
         torch.manual_seed(derive_seed(self.spec.seed, "torch"))
         self._load()
         if found:
-            restored = checkpoints.restore(found, policy=self._main, optimizer=self._learner.optimizer)
+            restored = checkpoints.restore(found, policy=self._main, optimizer=self._learner.optimizers["main"])
             self._method.load_state_dict(restored["method"])
-            self._learner.num_skipped = restored["num_skipped"]
             self._note("info", f"Resumed from the checkpoint of step {found.step}")
         if self.spec.resources.num_gpus > 1:
             idle = self.spec.resources.num_gpus - 1
@@ -163,7 +161,13 @@ class Run:
             policies["start"] = start_copy(self._main)
         self._policy_of = {role.name: role.policy for role in roles}
         self._engine = TransformersEngine(policies, max_batch=spec.engine.max_batch)
-        self._learner = OnlineLearner(spec.method, self._main, policies.get("start"))
+        self._learner = Learner(
+            spec.method,
+            spec.learner,
+            {"main": self._main},
+            policy_of=self._policy_of,
+            reference=policies.get("start"),
+        )
         self._method: SelfPlay = method_class(spec, self._domain, prompts_for(method_class.slug, self._main.style))
 
     # The loop
@@ -193,7 +197,7 @@ class Run:
         random.Random(derive_seed(self.spec.seed, self._step, "order")).shuffle(order)
         metrics = self._learner.update(batch.rollouts, self._lessons(), order=order)
         updated = time.perf_counter()
-        self._watch_divergence(metrics)
+        self._watch_divergence()
         metrics |= batch.metrics
         metrics |= {
             "time/rollout_s": rolled_out - begin,
@@ -234,10 +238,8 @@ class Run:
             texts.append(Text(prompt_ids=self._main.encode(prompt), token_ids=self._main.encode(completion)))
         return texts
 
-    def _watch_divergence(self, metrics: dict[str, float]) -> None:
-        skipped = metrics.get("grad/norm", 1.0) == 0.0 and metrics.get("grad/skipped_updates", 0.0) > 0
-        self._skipped_in_a_row = self._skipped_in_a_row + 1 if skipped else 0
-        if self._skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+    def _watch_divergence(self) -> None:
+        if self._learner.num_skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
             raise Diverged(
                 f"The gradient was not a finite number {MAX_SKIPPED_IN_A_ROW} times in a row. Lower the step size "
                 "(method.optimizer.lr) and start from the last checkpoint."
@@ -288,12 +290,11 @@ class Run:
             folder,
             self._step,
             policy=self._main,
-            optimizer=self._learner.optimizer,
+            optimizer=self._learner.optimizers["main"],
             state={
                 "step": self._step,
                 "seq": self._log.seq,
                 "offset": self._log.offset,
-                "num_skipped": self._learner.num_skipped,
                 "method": self._method.state_dict(),
             },
         )

@@ -6,13 +6,14 @@ import pytest
 import torch
 from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 
-from training_core.learn.learner import OnlineLearner
+from training_core.learn.learner import Learner
 from training_core.learn.logprobs import Text, completion_logprobs
 from training_core.learn.optimizers import OptimizerSet
 from training_core.play.records import Rollout
 from training_core.play.requests import Completion
 from training_core.policies.loaded import LoadedPolicy, start_copy
 from training_core.spec.learning import ClippedPolicyLoss, OptimizerSpec
+from training_core.spec.learner import LearnerSpec
 from training_core.spec.online import OnlineSpec, RehearsalSpec
 
 
@@ -65,7 +66,9 @@ def weights(policy):
 
 def updated(policy, settings, rollouts, lessons=()):
     twin = LoadedPolicy(**{**vars(policy), "model": copy.deepcopy(policy.model)})
-    learner = OnlineLearner(settings, twin, start_copy(policy))
+    learner = Learner(
+        settings, LearnerSpec(), {"main": twin}, policy_of={"solver": "main"}, reference=start_copy(policy)
+    )
     metrics = learner.update(rollouts, list(lessons), order=range(len(rollouts)))
     return weights(twin), metrics, twin
 

@@ -58,8 +58,10 @@ def _normalised(
 
 
 def _moments(values: Iterable[tuple[float, int]]) -> tuple[float, float]:
-    """Weighted mean and population variance."""
+    """Weighted mean and population variance; equal values have exactly their value and exactly 0."""
     pairs = list(values)
+    if len({value for value, _ in pairs}) == 1:
+        return pairs[0][0], 0.0
     total = sum(weight for _, weight in pairs)
     if total == 0:
         return 0.0, 0.0

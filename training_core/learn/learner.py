@@ -1,115 +1,92 @@
-"""Turns scored rollouts into one update of the weights."""
+"""Turns scored rollouts into one update of the weights of every trained policy."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-from math import isfinite
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import torch
-
+from training_core.distributed.parallel import Alone, Parallel
 from training_core.learn.advantages import estimate_advantages
-from training_core.learn.logprobs import Text, completion_logprobs, micro_batches
-from training_core.learn.losses import clipped_policy_loss
+from training_core.learn.logprobs import Text
 from training_core.learn.optimizers import OptimizerSet
+from training_core.learn.trainer import PolicyTrainer
 from training_core.play.records import Rollout
 from training_core.policies.loaded import LoadedPolicy
+from training_core.spec.learner import LearnerSpec
 from training_core.spec.online import OnlineSpec
+from training_core.stopwatch import Stopwatch
 
 
-class OnlineLearner:
-    """Advantages, clipped policy loss and optimiser for one trained policy.
+class Learner:
+    """Advantages, losses and optimisers of a run, for all its trained policies.
 
-    The gradient does not depend on how a mini-batch is cut into micro-batches: every token's loss is divided by the number of
-    tokens of the whole mini-batch.
+    ``policy_of`` names the policy of each role; rollouts of roles whose policy is not trained are left alone. ``reference`` is the
+    policy the KL penalty pulls towards; policies that are adapters take their base with the adapter switched off instead.
+    ``sampler_is_learner`` says that completions come from the very weights learnt here, so that no correction is needed.
     """
 
-    def __init__(self, spec: OnlineSpec, policy: LoadedPolicy, reference: LoadedPolicy | None) -> None:
-        self._spec = spec
-        self._policy = policy
-        self._reference = reference
-        self.optimizer = OptimizerSet(spec.optimizer, policy.model.named_parameters())
-        self.num_skipped = 0
-        """Updates left out because loss or gradient was not finite."""
+    def __init__(
+        self,
+        method: OnlineSpec,
+        settings: LearnerSpec,
+        policies: Mapping[str, LoadedPolicy],
+        *,
+        policy_of: Mapping[str, str],
+        reference: LoadedPolicy | None,
+        parallel: Parallel = Alone(),  # noqa: B008 (it has no state)
+        sampler_is_learner: bool = True,
+    ) -> None:
+        self._method = method
+        self._policy_of = policy_of
+        self._parallel = parallel
+        self._watch = Stopwatch()
+        self._trainers = {
+            name: PolicyTrainer(
+                method,
+                settings,
+                policy,
+                reference=policy.without_adapter() if policy.adapter else reference,
+                sampler_is_learner=sampler_is_learner,
+                parallel=parallel,
+                watch=self._watch,
+            )
+            for name, policy in policies.items()
+        }
+
+    @property
+    def optimizers(self) -> dict[str, OptimizerSet]:
+        """The optimisers by policy."""
+        return {name: trainer.optimizer for name, trainer in self._trainers.items()}
+
+    @property
+    def num_skipped(self) -> int:
+        """Updates left out because a gradient was not finite, over all policies."""
+        return sum(optimizer.num_skipped for optimizer in self.optimizers.values())
+
+    @property
+    def num_skipped_in_a_row(self) -> int:
+        """The same without an update in between, of the policy that fares worst."""
+        return max(optimizer.num_skipped_in_a_row for optimizer in self.optimizers.values())
 
     def update(self, rollouts: Sequence[Rollout], lessons: Sequence[Text], *, order: Sequence[int]) -> dict[str, float]:
-        """Estimate advantages, take the optimiser steps, return metrics.
+        """Estimate advantages, take the optimiser steps, return metrics; with several policies, each has its own ``name/policy``.
 
-        ``order`` is a permutation of the rollouts that spreads them over mini-batches.
+        ``order`` is a permutation of the rollouts that spreads them over mini-batches. Rollouts of advantage 0 are not run where
+        the loss has neither bonus nor penalty: ``loss/policy`` and ``loss/clip_share`` count their zeros, the means over what
+        the model said (``kl/*``, ``mismatch/*``) and ``tokens/trained`` leave them out.
         """
         if not rollouts and not lessons:
             return {}
-        for rollout, advantage in zip(rollouts, estimate_advantages(self._spec.advantage, rollouts), strict=True):
+        for rollout, advantage in zip(rollouts, estimate_advantages(self._method.advantage, rollouts), strict=True):
             rollout.advantage = advantage
             if rollout.turn is not None:
                 rollout.turn.advantage = advantage
-        settings = self._spec.optimizer
-        sums: dict[str, float] = defaultdict(float)
-        norms: list[float] = []
-        self._policy.model.train()
-        for _ in range(settings.epochs):
-            for part in range(settings.minibatches):
-                chosen = [rollouts[index] for index in order[part :: settings.minibatches]]
-                if chosen or lessons:
-                    norms.append(self._step(chosen, lessons, sums))
-        num_tokens = sum(len(rollout.completion.token_ids) for rollout in rollouts) * settings.epochs
-        num_lesson_tokens = sum(len(lesson.token_ids) for lesson in lessons) * len(norms)
-        rehearsal = sums.pop("loss/rehearsal", None)
-        metrics = {name: value / max(1, num_tokens) for name, value in sums.items()}
-        if rehearsal is not None:
-            metrics["loss/rehearsal"] = rehearsal / num_lesson_tokens
-        finite = [norm for norm in norms if isfinite(norm)]
-        self.num_skipped += len(norms) - len(finite)
-        metrics["grad/norm"] = sum(finite) / max(1, len(finite))
-        metrics["grad/skipped_updates"] = float(self.num_skipped)
-        metrics["tokens/trained"] = float(num_tokens + num_lesson_tokens)
-        return metrics
-
-    def _step(self, rollouts: Sequence[Rollout], lessons: Sequence[Text], sums: dict[str, float]) -> float:
-        """Gradient of one mini-batch, one optimiser step; returns the gradient norm."""
-        texts = [Text(prompt_ids=r.completion.prompt_ids, token_ids=r.completion.token_ids) for r in rollouts]
-        num_tokens = sum(len(text.token_ids) for text in texts)
-        for indices in micro_batches(texts, budget_tokens=self._spec.optimizer.micro_batch_tokens):
-            batch = [texts[index] for index in indices]
-            loss, found = self._policy_loss(batch, [rollouts[index] for index in indices])
-            torch.autograd.backward(loss / num_tokens)
-            for name, value in found.items():
-                sums[name] += float(value)
-        if lessons and self._spec.rehearsal is not None:
-            self._rehearse(lessons, sums)
-        return self.optimizer.step()
-
-    def _policy_loss(self, batch: list[Text], rollouts: list[Rollout]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        device = self._policy.model.device
-        temperature = self._spec.sampling.temperature
-        logp_N, entropy_N = completion_logprobs(self._policy.model, batch, temperature=temperature, with_entropy=True)
-        assert entropy_N is not None
-        reference_logp_N = None
-        if self._reference is not None and self._spec.loss.kl_coef > 0:
-            with torch.no_grad():
-                reference_logp_N, _ = completion_logprobs(
-                    self._reference.model, batch, temperature=temperature, with_entropy=False
-                )
-        token_loss = clipped_policy_loss(
-            self._spec.loss,
-            logp_N=logp_N,
-            old_logp_N=_flat([list(r.completion.logprobs) for r in rollouts], device),
-            advantage_N=_flat([[r.advantage] * len(r.completion.token_ids) for r in rollouts], device),
-            entropy_N=entropy_N,
-            reference_logp_N=reference_logp_N,
-        )
-        return token_loss.loss_N.sum(), token_loss.sums
-
-    def _rehearse(self, texts: Sequence[Text], sums: dict[str, float]) -> None:
-        """Cross-entropy on labelled text, mean over its tokens, weighted by ``rehearsal.coef``."""
-        assert self._spec.rehearsal is not None
-        num_tokens = sum(len(text.token_ids) for text in texts)
-        for indices in micro_batches(texts, budget_tokens=self._spec.optimizer.micro_batch_tokens):
-            logp_N, _ = completion_logprobs(
-                self._policy.model, [texts[i] for i in indices], temperature=1.0, with_entropy=False
-            )
-            torch.autograd.backward(-self._spec.rehearsal.coef * logp_N.sum() / num_tokens)
-            sums["loss/rehearsal"] -= float(logp_N.detach().sum())
-
-
-def _flat(rows: list[list[float]], device: Any) -> torch.Tensor:
-    return torch.tensor([value for row in rows for value in row], dtype=torch.float32, device=device)
+        num_parts = self._method.optimizer.minibatches
+        parts = [[rollouts[index] for index in order[part::num_parts]] for part in range(num_parts)]
+        metrics: dict[str, float] = {"tokens/trained": 0.0}
+        for name, trainer in self._trainers.items():
+            own = [[rollout for rollout in part if self._policy_of[rollout.role] == name] for part in parts]
+            meter, num_tokens = trainer.update(own, lessons)
+            metrics["tokens/trained"] += num_tokens
+            suffix = f"/{name}" if len(self._trainers) > 1 else ""
+            found = {"grad/norm": 0.0, **meter.take(self._parallel)}
+            found["grad/skipped_updates"] = float(trainer.optimizer.num_skipped)
+            metrics |= {f"{metric}{suffix}": value for metric, value in found.items()}
+        return metrics | {f"time/{part}_s": seconds for part, seconds in self._watch.take().items()}

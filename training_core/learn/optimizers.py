@@ -33,15 +33,28 @@ class OptimizerSet:
                 torch.optim.AdamW(rest, lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay)
             )
         self._num_steps = 0
+        self.num_skipped = 0
+        """Updates left out because the gradient was not finite."""
+        self.num_skipped_in_a_row = 0
 
     def zero_grad(self) -> None:
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
 
     def step(self) -> float:
-        """Clip, update and return the gradient's norm before clipping. A gradient that is not finite changes nothing."""
+        """Clip, update and return the gradient's norm before clipping. A gradient that is not finite changes nothing.
+
+        A parameter without gradient is updated as if its gradient were 0.
+        """
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._spec.grad_clip))
-        if isfinite(norm):
+        if not isfinite(norm):
+            self.num_skipped += 1
+            self.num_skipped_in_a_row += 1
+        else:
+            self.num_skipped_in_a_row = 0
             self._num_steps += 1
             warm = min(1.0, self._num_steps / (self._spec.warmup_steps or 1))
             for optimizer in self._optimizers:
@@ -59,7 +72,12 @@ class OptimizerSet:
                 for key, value in state.items():
                     tensor = value if torch.is_tensor(value) else torch.tensor(value)
                     tensors[f"{self._names[id(parameter)]}/{key}"] = tensor.contiguous()
-        return tensors, {"num_steps": self._num_steps}
+        numbers = {
+            "num_steps": self._num_steps,
+            "num_skipped": self.num_skipped,
+            "num_skipped_in_a_row": self.num_skipped_in_a_row,
+        }
+        return tensors, numbers
 
     def load_state_dict(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
         by_name: dict[str, dict[str, torch.Tensor]] = {}
@@ -75,6 +93,8 @@ class OptimizerSet:
                             for key, value in state.items()
                         }
         self._num_steps = int(numbers["num_steps"])
+        self.num_skipped = int(numbers["num_skipped"])
+        self.num_skipped_in_a_row = int(numbers["num_skipped_in_a_row"])
 
 
 def _is_hidden_matrix(name: str, parameter: torch.nn.Parameter) -> bool:

@@ -6,6 +6,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 
 from training_core.methods.registry import MethodSpec, find_method
 from training_core.spec.base import Block, Unit
+from training_core.spec.learner import LearnerSpec
 from training_core.spec.model import ModelSpec
 from training_core.spec.run import CheckpointSpec, EngineSpec, EvaluationSpec, RecordingSpec, ResourceSpec
 from training_core.spec.tasks import ArithmeticTask, TaskSpec
@@ -31,6 +32,8 @@ class ExperimentSpec(Block):
     """The task domain."""
     engine: EngineSpec = EngineSpec()
     """How completions are generated."""
+    learner: LearnerSpec = LearnerSpec()
+    """How the update is computed."""
     evaluation: EvaluationSpec = EvaluationSpec()
     """Held-out measurement."""
     checkpoint: CheckpointSpec = CheckpointSpec()
