@@ -6,9 +6,10 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 
 from training_core.methods.registry import MethodSpec, find_method
 from training_core.spec.base import Block, Unit
+from training_core.spec.engine import EngineSpec, TransformersEngine
 from training_core.spec.learner import LearnerSpec
 from training_core.spec.model import ModelSpec
-from training_core.spec.run import CheckpointSpec, EngineSpec, EvaluationSpec, RecordingSpec, ResourceSpec
+from training_core.spec.run import CheckpointSpec, EvaluationSpec, RecordingSpec, ResourceSpec
 from training_core.spec.tasks import ArithmeticTask, TaskSpec
 
 
@@ -30,7 +31,7 @@ class ExperimentSpec(Block):
     """The base model."""
     task: TaskSpec = ArithmeticTask()
     """The task domain."""
-    engine: EngineSpec = EngineSpec()
+    engine: EngineSpec = TransformersEngine()
     """How completions are generated."""
     learner: LearnerSpec = LearnerSpec()
     """How the update is computed."""

@@ -7,17 +7,6 @@ from pydantic import Field
 from training_core.spec.base import Block, Unit
 
 
-class TransformersEngine(Block):
-    """Sample with the learner's own weights through transformers. Works on any machine."""
-
-    kind: Literal["transformers"] = "transformers"
-    max_batch: Annotated[int, Field(ge=1, le=65_536), Unit("completions")] = 1024
-    """Completions sampled together; more is faster until memory ends."""
-
-
-EngineSpec = TransformersEngine
-
-
 class EvaluationSpec(Block):
     """Measurement on held-out items that training can never see."""
 
