@@ -2,7 +2,7 @@
 
 The main process registers itself before it forks, beats from a thread, and tells its pool processes through one shared
 byte that it is shutting down. The thread holds a lock while it works, and no fork happens meanwhile, so that no child
-inherits a connection or a lock in mid-use.
+inherits a connection or a lock in mid-use. A worker listens to the queue all share and to one of its own.
 """
 
 import ctypes
@@ -17,6 +17,7 @@ from typing import Any
 from celery import signals
 from django.db import DatabaseError, OperationalError, connections
 
+from webapp.experiments import doorbell
 from webapp.fleet import services as fleet
 from webapp.fleet import timing
 from webapp.fleet.models import SlotKind, Worker
@@ -62,6 +63,7 @@ def _register(sender: Any, **_: Any) -> None:
     slots = list(_worker.slots.all())
     connections.close_all()
     sender.concurrency = len(slots) + SHORT_TASK_PROCESSES
+    sender.app.amqp.queues.select_add(doorbell.worker_queue(_worker.pk))
     gpus = sum(slot.kind == SlotKind.GPU for slot in slots)
     logger.info("worker.registered name=%s cpu_slots=%d gpu_slots=%d", _worker.name, len(slots) - gpus, gpus)
 
@@ -97,6 +99,8 @@ def _beat_once() -> bool:
     try:
         known = fleet.beat(worker=this_worker())
         fleet.reap_machine()
+        if fleet.is_awaited(worker=this_worker()):
+            doorbell.ring(worker_id=this_worker().pk)  # a lost message must not keep the other hosts waiting
     except Exception:  # whatever it was, the next beat may succeed, and a worker without a heart would be lost
         logger.exception("worker.beat_missed")
         return True

@@ -8,7 +8,7 @@ from typing import Any
 from webapp.experiments.choices import FailureKind, RunStatus
 from webapp.fleet.services import Outcome
 
-EXIT_SUCCEEDED, EXIT_CRASHED, EXIT_UNUSABLE, EXIT_STOPPED = 0, 1, 2, 3
+EXIT_SUCCEEDED, EXIT_CRASHED, EXIT_UNUSABLE, EXIT_STOPPED, EXIT_PEER_LOST = 0, 1, 2, 3, 4
 MAX_TRACEBACK = 20_000
 _GOES_ON = "It goes on from its last checkpoint."
 
@@ -49,6 +49,8 @@ def outcome_of(ending: Ending) -> Outcome:
         return _failure(ending, status)
     if ending.stop is not None or status == EXIT_STOPPED:
         return _stopped(ending)
+    if status == EXIT_PEER_LOST:
+        return _peer_lost(ending)
     return _killed(ending, -status) if status < 0 else _failure(ending, status)
 
 
@@ -96,6 +98,18 @@ def _killed(ending: Ending, number: int) -> Outcome:
         reason=f"{what} {_GOES_ON}",
         counts=True,
         failure_kind=kind,
+        failure_text=what,
+        traceback=ending.output[-MAX_TRACEBACK:],
+    )
+
+
+def _peer_lost(ending: Ending) -> Outcome:
+    what = _said(ending) or f"The run's processes lost one another at step {ending.last_step:,}."
+    return Outcome(
+        to=RunStatus.QUEUED,
+        reason=f"{what} {_GOES_ON}",
+        counts=True,
+        failure_kind=FailureKind.LOST_WORKER,
         failure_text=what,
         traceback=ending.output[-MAX_TRACEBACK:],
     )

@@ -100,9 +100,13 @@ class Child:
             pass
 
 
-def training_argv(folder: Path, *, resume: bool) -> list[str]:
+def training_argv(folder: Path, claim: Claim) -> list[str]:
     argv = [sys.executable, "-m", "training_core", "run", str(folder / "spec.yaml"), "--dir", str(folder)]
-    return [*argv, "--resume"] if resume else argv
+    if claim.attempt > 1:
+        argv.append("--resume")
+    if claim.num_hosts > 1:
+        argv += ["--host-rank", str(claim.host_rank), "--rendezvous", claim.rendezvous]
+    return argv
 
 
 def training_environment(claim: Claim) -> dict[str, str]:
@@ -115,7 +119,7 @@ def training_environment(claim: Claim) -> dict[str, str]:
         **kept,
         "CUDA_VISIBLE_DEVICES": ",".join(claim.gpu_uuids),
         "KUMITE_MODELS_DIR": str(models_folder()),
-        MARK: lease_mark(claim.run_id, claim.token),
+        MARK: lease_mark(claim.run_id, claim.token, claim.host_rank),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "PYTHONPATH": str(settings.BASE_DIR),

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -31,6 +32,7 @@ from workers.outcomes import Ending, StopReason, outcome_of
 from workers.output import OutputLog
 from workers.process import Child, training_argv, training_environment
 from workers.relay import Relay
+from workers.rendezvous import meeting_point
 
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -55,6 +57,8 @@ def supervise(claim: Claim) -> None:
         reason = f"The run's folder cannot be written: {error.strerror}. Mend that, then resume the run."
         _finish(claim, Outcome(to=RunStatus.PAUSED, reason=reason))
         return
+    if claim.num_hosts > 1:
+        claim = replace(claim, rendezvous=meeting_point())
     with _heed_sigterm() as was_terminated:
         Supervisor(claim, folder, is_leaving=lambda: was_terminated() or lifecycle.is_shutting_down()).run()
 
@@ -78,12 +82,14 @@ class Supervisor:
         self._stall_moved_at = 0.0
 
     def run(self) -> None:
-        argv = training_argv(self.folder, resume=self.claim.attempt > 1)
+        argv = training_argv(self.folder, self.claim)
         self._started_at = time.monotonic()
         self._child = Child(argv, env=training_environment(self.claim), cwd=settings.BASE_DIR, output=self._output)
         self._fence = Fence(limit_s=timing.FENCE_S, cut=self._child.kill)
         try:
             self._until_known(self._mark_started)
+            if self.claim.num_hosts > 1:
+                self._until_known(self._open_rendezvous)
             while self._child.poll() is None:
                 self._tick()
                 self._child.wait(timing.RELAY_S)
@@ -92,7 +98,7 @@ class Supervisor:
             logger.warning("lease.lost", extra={"run": str(self.claim.run_id), "attempt": self.claim.attempt})
             self._child.kill()
             if self._end_everything():
-                fleet.release(run_id=self.claim.run_id, token=self.claim.token)
+                fleet.release(run_id=self.claim.run_id, token=self.claim.token, worker_id=self.claim.worker_id)
         finally:
             self._child.kill()
             self._fence.close()
@@ -116,6 +122,9 @@ class Supervisor:
     def _mark_started(self) -> None:
         fleet.mark_started(run_id=self.claim.run_id, token=self.claim.token, child=self._child.id)
         self._fence.renewed()
+
+    def _open_rendezvous(self) -> None:
+        fleet.open_rendezvous(run_id=self.claim.run_id, token=self.claim.token, rendezvous=self.claim.rendezvous)
 
     def _mark_running(self) -> None:
         fleet.mark_running(run_id=self.claim.run_id, token=self.claim.token)

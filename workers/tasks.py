@@ -6,6 +6,7 @@ from webapp.experiments import doorbell as bell
 from webapp.fleet import services as fleet
 from workers import lifecycle
 from workers.app import app
+from workers.member import assist
 from workers.supervisor import supervise
 
 logger = logging.getLogger(__name__)
@@ -13,15 +14,19 @@ logger = logging.getLogger(__name__)
 
 @app.task(name="workers.tasks.doorbell", ignore_result=True)
 def doorbell() -> None:
-    """Carry out queued runs until none fits. Rung too often or too seldom, the outcome is the same."""
+    """Carry out queued runs, and parts of runs, until none fits. Rung too often or too seldom, the outcome is the same."""
     worker = lifecycle.this_worker()
     while not lifecycle.is_shutting_down():
-        claim = fleet.claim_run(worker=worker)
+        claim = fleet.join_run(worker=worker) or fleet.claim_run(worker=worker)
         if claim is None:
             return
         bell.ring()  # another slot may be free for the next run in the queue
-        logger.info("run.claimed", extra={"run": str(claim.run_id), "attempt": claim.attempt})
-        supervise(claim)
+        facts = {"run": str(claim.run_id), "attempt": claim.attempt, "host_rank": claim.host_rank}
+        logger.info("run.claimed", extra=facts)
+        if claim.host_rank == 0:
+            supervise(claim)
+        else:
+            assist(claim)
 
 
 @app.task(name="workers.tasks.reap", ignore_result=True, time_limit=120)

@@ -20,6 +20,7 @@ from workers.process import Child, training_argv, training_environment
 def claim(**changes: object) -> Claim:
     values = {
         "run_id": uuid4(),
+        "worker_id": uuid4(),
         "token": 3,
         "attempt": 1,
         "spec": {"resources": {"threads": 2}},
@@ -57,12 +58,17 @@ def test_a_cpu_run_sees_no_gpu_and_a_gpu_run_only_its_own(monkeypatch: pytest.Mo
 
 def test_every_process_of_a_run_carries_its_lease() -> None:
     ours = claim()
-    assert training_environment(ours)[MARK] == f"{ours.run_id}/3"
+    assert training_environment(ours)[MARK] == f"{ours.run_id}/3/0"
 
 
 def test_a_later_attempt_resumes() -> None:
-    assert training_argv(Path("d"), resume=True)[-1] == "--resume"
-    assert "--resume" not in training_argv(Path("d"), resume=False)
+    assert training_argv(Path("d"), claim(attempt=2))[-1] == "--resume"
+    assert "--resume" not in training_argv(Path("d"), claim(attempt=1))
+
+
+def test_every_host_of_a_run_is_told_its_rank_and_where_to_meet() -> None:
+    argv = training_argv(Path("d"), claim(num_hosts=2, host_rank=1, rendezvous="alpha:29400"))
+    assert argv[-4:] == ["--host-rank", "1", "--rendezvous", "alpha:29400"]
 
 
 def test_output_goes_to_a_file_and_the_exit_status_is_kept(tmp_path: Path) -> None:

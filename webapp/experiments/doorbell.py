@@ -26,10 +26,16 @@ def run_channel(run_id: UUID | str) -> str:
     return f"kumite:run:{run_id}"
 
 
-def ring() -> None:
-    """Tell the workers that there may be work."""
+def worker_queue(worker_id: UUID) -> str:
+    """The Celery queue that one worker alone listens to, beside the one all share."""
+    return f"kumite.worker.{worker_id}"
+
+
+def ring(*, worker_id: UUID | None = None) -> None:
+    """Tell the workers, or one of them, that there may be work."""
+    queue = {} if worker_id is None else {"queue": worker_queue(worker_id)}
     try:
-        _producer().send_task(DOORBELL_TASK, ignore_result=True, retry=False, expires=60)
+        _producer().send_task(DOORBELL_TASK, ignore_result=True, retry=False, expires=60, **queue)
     except (KombuError, RedisError, OSError) as error:
         logger.warning("doorbell.unheard", extra={"error": repr(error)})
 

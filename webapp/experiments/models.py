@@ -59,6 +59,8 @@ class Run(models.Model):
     status_version = models.PositiveIntegerField(default=0)
     priority = models.SmallIntegerField(default=0)
     num_gpus = models.PositiveSmallIntegerField(default=0)
+    """On each host."""
+    num_hosts = models.PositiveSmallIntegerField(default=1)
     not_before = models.DateTimeField(null=True, blank=True)
 
     attempt = models.PositiveSmallIntegerField(default=0)
@@ -69,6 +71,9 @@ class Run(models.Model):
     lease_token = models.BigIntegerField(default=0)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     worker = models.ForeignKey("fleet.Worker", null=True, blank=True, on_delete=models.SET_NULL, related_name="runs")
+    """Who holds the lease; workers on further hosts hold slots only."""
+    rendezvous = models.CharField(max_length=160, blank=True)
+    """``address:port`` at which the hosts of this attempt meet; empty until the first of them is ready."""
 
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     pause_requested_at = models.DateTimeField(null=True, blank=True)

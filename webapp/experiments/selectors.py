@@ -117,11 +117,14 @@ def memory_refusal(spec: ExperimentSpec) -> str:
     num_gpus = spec.resources.num_gpus
     offers = [_memory_bytes(worker, on_gpu=num_gpus > 0) for worker in _living_workers()]
     largest = max(offers, default=0)
-    if needed is None or not largest or needed / max(num_gpus, 1) <= largest * ESTIMATE_TOLERANCE:
+    if needed is None or not largest:
+        return ""
+    needed /= max(num_gpus, 1) * spec.resources.hosts
+    if needed <= largest * ESTIMATE_TOLERANCE:
         return ""
     what = "GPU" if num_gpus else "worker"
     return (
-        f"This spec needs about {needed / max(num_gpus, 1) / 1e9:.0f} GB of memory{' on each GPU' if num_gpus else ''}; "
+        f"This spec needs about {needed / 1e9:.0f} GB of memory{' on each GPU' if num_gpus else ''}; "
         f"the largest {what} here has {largest / 1e9:.0f} GB. Choose a smaller model, bfloat16, LoRA or a lower "
         "engine.max_batch."
     )
@@ -152,13 +155,20 @@ def _never_fits(run: Run, workers: list[Worker]) -> str:
     offers = [sum(slot.kind == kind for slot in worker.slots.all()) for worker in workers]
     needed = max(run.num_gpus, 1)
     if max(offers) >= needed:
-        return ""
+        fitting = {worker.host for worker, offer in zip(workers, offers, strict=True) if offer >= needed}
+        return "" if len(fitting) >= run.num_hosts else _too_few_hosts(run, len(fitting))
     if kind == SlotKind.CPU:
         return "waits for a CPU slot; this installation has none"
     what = "a GPU" if needed == 1 else f"{needed} GPUs"
     if not any(offers):
         return f"waits for {what}; this installation has none"
     return f"waits for {what} on one machine; the largest worker has {max(offers)}"
+
+
+def _too_few_hosts(run: Run, num_fitting: int) -> str:
+    each = f"{run.num_gpus} GPU{'s' * (run.num_gpus > 1)}" if run.num_gpus else "a CPU slot"
+    have = "one" if num_fitting == 1 else str(num_fitting)
+    return f"waits for {run.num_hosts} hosts with {each} each; this installation has {have}"
 
 
 def _place_in_queue(ahead: int) -> str:

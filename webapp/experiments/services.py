@@ -281,6 +281,7 @@ def _queue_run(actor: User, experiment: Experiment, *, seed: int | None, idempot
         number=(used["number"] or 0) + 1,
         spec=dump_dict(spec),
         num_gpus=spec.resources.num_gpus,
+        num_hosts=spec.resources.hosts,
         total_steps=spec.steps,
         idempotency_key=idempotency_key,
         created_by=actor,

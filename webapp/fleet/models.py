@@ -39,7 +39,7 @@ class SlotHealth(models.TextChoices):
 
 
 class Slot(models.Model):
-    """Room for one run (CPU) or one device (GPU) on a host. Held by at most one run."""
+    """Room for one process group (CPU) or one device (GPU) on a host. Held by at most one run."""
 
     worker = models.ForeignKey(Worker, on_delete=models.CASCADE, related_name="slots")
     kind = models.CharField(max_length=3, choices=SlotKind.choices)
@@ -49,6 +49,10 @@ class Slot(models.Model):
     health = models.CharField(max_length=10, choices=SlotHealth.choices, default=SlotHealth.OK)
     run = models.ForeignKey("experiments.Run", null=True, blank=True, on_delete=models.SET_NULL, related_name="slots")
     lease_token = models.BigIntegerField(default=0)
+    host_rank = models.PositiveSmallIntegerField(default=0)
+    """Which of the run's hosts this is; the worker at rank 0 holds the lease."""
+    joined_token = models.BigIntegerField(default=0)
+    """The lease under which a worker at a higher rank has begun its part; a part is begun once."""
     child_pid = models.PositiveIntegerField(null=True, blank=True)
     child_start_ticks = models.BigIntegerField(null=True, blank=True)
 

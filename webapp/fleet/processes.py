@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from webapp.env import env_str
+
 PROC = Path("/proc")
 MARK = "KUMITE_LEASE"
-"""Environment variable that every process of a run inherits: ``<run id>/<lease token>``."""
+"""Environment variable that every process of a run inherits: ``<run id>/<lease token>/<host rank>``."""
 _POLL_S = 0.02
 
 
@@ -39,9 +41,10 @@ class ProcessId:
 
 @cache
 def this_machine() -> Machine:
+    """The host's name is ``KUMITE_HOST`` or what the system calls it."""
     boot = (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     namespace = (PROC / "self/ns/pid").stat().st_ino  # two containers of one host may share the host name
-    return Machine(host=socket.gethostname()[:120], boot_id=f"{boot}/{namespace}")
+    return Machine(host=env_str("KUMITE_HOST", socket.gethostname())[:120], boot_id=f"{boot}/{namespace}")
 
 
 def identify(pid: int) -> ProcessId | None:
@@ -50,19 +53,20 @@ def identify(pid: int) -> ProcessId | None:
     return ProcessId(pid=pid, start_ticks=int(fields[19])) if fields else None
 
 
-def lease_mark(run_id: object, token: int) -> str:
-    return f"{run_id}/{token}"
+def lease_mark(run_id: object, token: int, host_rank: int = 0) -> str:
+    return f"{run_id}/{token}/{host_rank}"
 
 
-def kill_run(run_id: object, token: int, child: ProcessId | None, *, wait_s: float = 5.0) -> bool:
-    """Kill every process of one attempt and wait until none is left; False if some would not die.
+def kill_run(run_id: object, token: int, child: ProcessId | None, *, host_rank: int = 0, wait_s: float = 5.0) -> bool:
+    """Kill every process of one attempt on this host and wait until none is left; False if some would not die.
 
     The child is killed with its process group. Whatever left the group (daemons, inference servers) is found by the
     lease mark in its environment.
     """
     deadline = time.monotonic() + wait_s
+    mark = lease_mark(run_id, token, host_rank)
     while True:
-        left = list(_members(run_id, token, child))
+        left = list(_members(mark, child))
         if not left:
             return True
         for process in left:
@@ -72,10 +76,10 @@ def kill_run(run_id: object, token: int, child: ProcessId | None, *, wait_s: flo
         time.sleep(_POLL_S)
 
 
-def _members(run_id: object, token: int, child: ProcessId | None) -> Iterator[ProcessId]:
+def _members(mark: str, child: ProcessId | None) -> Iterator[ProcessId]:
     if child is not None and child.is_alive:
         yield child
-    wanted = f"{MARK}={lease_mark(run_id, token)}".encode()
+    wanted = f"{MARK}={mark}".encode()
     for entry in PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue

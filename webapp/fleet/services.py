@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from webapp.experiments.models import Run
 from webapp.experiments.services import transition
 from webapp.fleet import devices, timing
 from webapp.fleet.folders import remove_unfinished_checkpoints
+from webapp.fleet.hosts import assemble, free_slots
 from webapp.fleet.leases import LeaseLost, lock_leased_run
 from webapp.fleet.models import Slot, SlotHealth, SlotKind, Worker
 from webapp.fleet.processes import Machine, ProcessId, identify, kill_run, this_machine
@@ -38,8 +40,12 @@ __all__ = [
     "claim_run",
     "drain",
     "finish_run",
+    "is_awaited",
+    "join_run",
+    "mark_joined",
     "mark_running",
     "mark_started",
+    "open_rendezvous",
     "reap",
     "reap_machine",
     "register_worker",
@@ -54,9 +60,10 @@ _REAPER_LOCK = 0x6B756D697465  # any fixed number, the same in every process
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A run that this worker, and nobody else, may carry out until its lease ends."""
+    """A run that this worker, and nobody else, may carry out until its lease ends; or this host's part of such a run."""
 
     run_id: UUID
+    worker_id: UUID
     token: int
     attempt: int
     spec: dict[str, Any]
@@ -67,6 +74,11 @@ class Claim:
     checkpoint_requests: int
     seconds_used: float
     """Time earlier attempts had a slot, for ``resources.max_hours``."""
+    num_hosts: int = 1
+    host_rank: int = 0
+    """0 holds the lease, relays the events and ends the run; the others keep step with it."""
+    rendezvous: str = ""
+    """``address:port`` where the hosts meet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,41 +227,62 @@ def claim_run(*, worker: Worker) -> Claim | None:
     ready = Worker.objects.select_for_update(no_key=True).filter(pk=worker.pk, draining=False, stopped_at=None)
     if not ready.exists():
         return None
-    free = list(Slot.objects.filter(worker=worker, run=None, health=SlotHealth.OK).order_by("index"))
-    cpus = [slot for slot in free if slot.kind == SlotKind.CPU]
-    gpus = [slot for slot in free if slot.kind == SlotKind.GPU]
-    run = _next_in_queue(least_gpus=0 if cpus else 1, most_gpus=len(gpus))
-    if run is None:
+    found = _first_that_fits(worker)
+    if found is None:
         return None
-    taken = gpus[: run.num_gpus] if run.num_gpus else cpus[:1]
+    run, hosts = found
     run.lease_token, run.attempt, run.worker = run.lease_token + 1, run.attempt + 1, worker
-    run.phase_text, run.phase_fraction, run.not_before = "", None, None
-    run.save(update_fields=["lease_token", "attempt", "worker", "phase_text", "phase_fraction", "not_before"])
+    run.phase_text, run.phase_fraction, run.not_before, run.rendezvous = "", None, None, ""
+    run.save(
+        update_fields=["lease_token", "attempt", "worker", "phase_text", "phase_fraction", "not_before", "rendezvous"]
+    )
     _extend_lease(run, timing.CLAIM_DEADLINE_S)
-    Slot.objects.filter(pk__in=[slot.pk for slot in taken]).update(run=run, lease_token=run.lease_token)
+    for rank, slots in enumerate(hosts):
+        taken = Slot.objects.filter(pk__in=[slot.pk for slot in slots])
+        taken.update(run=run, lease_token=run.lease_token, host_rank=rank)
     seconds_used = _seconds_used(run)
     transition(run, RunStatus.CLAIMED, actor_kind=TransitionActor.WORKER, reason=f"claimed by {worker.name}")
+    return _claim(run, worker, hosts[0], seconds_used=seconds_used)
+
+
+def _claim(run: Run, worker: Worker, slots: list[Slot], *, seconds_used: float = 0.0, host_rank: int = 0) -> Claim:
     return Claim(
         run_id=run.pk,
+        worker_id=worker.pk,
         token=run.lease_token,
         attempt=run.attempt,
         spec=run.spec,
-        gpu_uuids=tuple(slot.device_uuid for slot in taken if slot.kind == SlotKind.GPU),
+        gpu_uuids=tuple(slot.device_uuid for slot in slots if slot.kind == SlotKind.GPU),
         last_seq=run.last_seq,
         last_step=run.last_step,
         checkpoint_requests=run.checkpoint_requests,
         seconds_used=seconds_used,
+        num_hosts=run.num_hosts,
+        host_rank=host_rank,
+        rendezvous=run.rendezvous,
     )
 
 
-def _next_in_queue(*, least_gpus: int, most_gpus: int) -> Run | None:
+def _first_that_fits(worker: Worker) -> tuple[Run, list[list[Slot]]] | None:
+    """The first run of the queue for which there are slots now, and its slots on each host, this worker's first."""
+    free = free_slots(worker)
+    cpus, gpus = (sum(slot.kind == kind for slot in free) for kind in (SlotKind.CPU, SlotKind.GPU))
+    passed_by: list[UUID] = []
+    while run := _next_in_queue(least_gpus=0 if cpus else 1, most_gpus=gpus, without=passed_by):
+        if hosts := assemble(run, worker, free):
+            return run, hosts
+        passed_by.append(run.pk)
+    return None
+
+
+def _next_in_queue(*, least_gpus: int, most_gpus: int, without: list[UUID]) -> Run | None:
     """Highest priority first, then the oldest. A run that still occupies a slot has a process somewhere and waits."""
     queue = Run.objects.filter(
         Q(not_before=None) | Q(not_before__lte=Now()),
         ~Exists(Slot.objects.filter(run=OuterRef("pk"))),
         status=RunStatus.QUEUED,
         num_gpus__range=(least_gpus, most_gpus),
-    )
+    ).exclude(pk__in=without)
     return queue.select_for_update(skip_locked=True, of=("self",)).order_by("-priority", "created_at", "pk").first()
 
 
@@ -268,10 +301,55 @@ def _seconds_used(run: Run) -> float:
 def mark_started(*, run_id: UUID, token: int, child: ProcessId) -> None:
     """The run's process exists: remember who it is, and let the lease run from now on."""
     run = lock_leased_run(run_id, token)
-    Slot.objects.filter(run=run, lease_token=token).update(child_pid=child.pid, child_start_ticks=child.start_ticks)
+    _note_child(run_id, token, run.worker_id, child)
     _extend_lease(run, timing.LEASE_S)
     if run.status == RunStatus.CLAIMED:
         transition(run, RunStatus.STARTING, actor_kind=TransitionActor.WORKER)
+
+
+def _note_child(run_id: UUID, token: int, worker_id: UUID | None, child: ProcessId) -> None:
+    mine = Slot.objects.filter(run_id=run_id, lease_token=token, worker_id=worker_id)
+    mine.update(child_pid=child.pid, child_start_ticks=child.start_ticks)
+
+
+@transaction.atomic(durable=True)
+def open_rendezvous(*, run_id: UUID, token: int, rendezvous: str) -> None:
+    """The first host of the run is ready at ``address:port``; wakes the workers of the others. Raises ``LeaseLost``."""
+    run = lock_leased_run(run_id, token)
+    run.rendezvous = rendezvous
+    run.save(update_fields=["rendezvous"])
+    others = Slot.objects.filter(run=run, lease_token=token, host_rank__gt=0)
+    for worker_id in others.values_list("worker_id", flat=True).distinct():
+        transaction.on_commit(partial(doorbell.ring, worker_id=worker_id))
+
+
+def is_awaited(*, worker: Worker) -> bool:
+    """Whether a run on several hosts waits for this worker to begin its part."""
+    return _awaiting(worker).exists()
+
+
+@transaction.atomic(durable=True)
+def join_run(*, worker: Worker) -> Claim | None:
+    """This worker's part of a run on several hosts, if one waits for it. Each part is handed out once."""
+    Worker.objects.select_for_update(no_key=True).get(pk=worker.pk)
+    slots = list(_awaiting(worker).select_related("run").order_by("run", "index"))
+    if not slots:
+        return None
+    run, rank = slots[0].run, slots[0].host_rank
+    assert run is not None
+    slots = [slot for slot in slots if slot.run_id == run.pk]
+    Slot.objects.filter(pk__in=[slot.pk for slot in slots]).update(joined_token=run.lease_token)
+    return _claim(run, worker, slots, host_rank=rank)
+
+
+def _awaiting(worker: Worker) -> QuerySet[Slot]:
+    parts = Slot.objects.filter(worker=worker, host_rank__gt=0, run__status__in=HELD, run__lease_token=F("lease_token"))
+    return parts.exclude(joined_token=F("lease_token")).exclude(run__rendezvous="")
+
+
+def mark_joined(*, claim: Claim, child: ProcessId) -> None:
+    """This host's process of the run exists."""
+    _note_child(claim.run_id, claim.token, claim.worker_id, child)
 
 
 @transaction.atomic(durable=True)
@@ -302,20 +380,20 @@ def control_of(*, run_id: UUID, token: int) -> Control:
     )
 
 
-def release(*, run_id: UUID, token: int) -> int:
-    """Give back the slots of one attempt. Only for somebody who has seen that its processes are gone."""
-    slots = Slot.objects.filter(run_id=run_id, lease_token=token)
-    return slots.update(run=None, child_pid=None, child_start_ticks=None, health=SlotHealth.OK)
+def release(*, run_id: UUID, token: int, worker_id: UUID) -> int:
+    """Give back a worker's slots of one attempt. Only for somebody who has seen that its processes there are gone."""
+    slots = Slot.objects.filter(run_id=run_id, lease_token=token, worker_id=worker_id)
+    return slots.update(run=None, host_rank=0, child_pid=None, child_start_ticks=None, health=SlotHealth.OK)
 
 
 @transaction.atomic(durable=True)
 def finish_run(*, run_id: UUID, token: int, outcome: Outcome, child_gone: bool = True) -> Run:
     """The attempt has ended: bring the run to its next state and give back its slots; raises ``LeaseLost``."""
     run = lock_leased_run(run_id, token)
-    if child_gone:
-        release(run_id=run_id, token=token)
+    if child_gone and run.worker_id is not None:
+        release(run_id=run_id, token=token, worker_id=run.worker_id)
     else:
-        Slot.objects.filter(run=run, lease_token=token).update(health=SlotHealth.DRAINING)
+        Slot.objects.filter(run=run, lease_token=token, worker_id=run.worker_id).update(health=SlotHealth.DRAINING)
     return _conclude(run, outcome, TransitionActor.WORKER)
 
 
@@ -408,12 +486,13 @@ def _expire(run_id: UUID) -> bool:
     if run is None:
         return False
     slots = Slot.objects.select_related("worker").filter(run=run, lease_token=run.lease_token)
-    local = [slot for slot in slots if _on(slot.worker, this_machine())]
-    if local:
-        if not kill_run(run.pk, run.lease_token, _child_of(local[0])):
+    for slot in slots:
+        if not _on(slot.worker, this_machine()):
+            continue
+        if not kill_run(run.pk, run.lease_token, _child_of(slot), host_rank=slot.host_rank):
             slots.update(health=SlotHealth.DRAINING)
             return False  # the next attempt must not write beside a process of this one
-        release(run_id=run.pk, token=run.lease_token)
+        release(run_id=run.pk, token=run.lease_token, worker_id=slot.worker_id)
     remove_unfinished_checkpoints(run.pk)
     _conclude(run, _lost(run), TransitionActor.REAPER)
     return True
@@ -436,12 +515,12 @@ def _sweep_slots() -> None:
     over = Slot.objects.select_related("worker").filter(run__isnull=False)
     for slot in over.exclude(run__lease_token=F("lease_token"), run__status__in=HELD):
         if _on(slot.worker, this_machine()):
-            gone = kill_run(slot.run_id, slot.lease_token, _child_of(slot), wait_s=1.0)
+            gone = kill_run(slot.run_id, slot.lease_token, _child_of(slot), host_rank=slot.host_rank, wait_s=1.0)
         else:
             gone = not _may_live(slot.worker)  # its children died with it; a living one sweeps its own slots
         mine = Slot.objects.filter(pk=slot.pk, lease_token=slot.lease_token)
         if gone:
-            mine.update(run=None, child_pid=None, child_start_ticks=None, health=SlotHealth.OK)
+            mine.update(run=None, host_rank=0, child_pid=None, child_start_ticks=None, health=SlotHealth.OK)
         else:
             mine.update(health=SlotHealth.STUCK if slot.health == SlotHealth.DRAINING else SlotHealth.DRAINING)
 
