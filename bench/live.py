@@ -28,7 +28,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psutil
 import websockets
@@ -243,7 +242,6 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         path = folder / "events.jsonl"
         claim = Claim(
             run_id=run.pk,
-            worker_id=uuid4(),
             token=1,
             attempt=1,
             spec=run.spec,

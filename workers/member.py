@@ -45,7 +45,7 @@ def assist(claim: Claim) -> None:
         fence.close()
         output.close()
         if kill_run(claim.run_id, claim.token, child.id, host_rank=claim.host_rank):
-            fleet.release(run_id=claim.run_id, token=claim.token, worker_id=claim.worker_id)
+            fleet.release(run_id=claim.run_id, token=claim.token, host_rank=claim.host_rank)
 
 
 def _keep_step(claim: Claim, child: Child, fence: Fence) -> None:
@@ -78,4 +78,4 @@ def _refuse(claim: Claim) -> None:
         fleet.finish_run(run_id=claim.run_id, token=claim.token, outcome=outcome, child_gone=False)
     except LeaseLost:
         pass
-    fleet.release(run_id=claim.run_id, token=claim.token, worker_id=claim.worker_id)
+    fleet.release(run_id=claim.run_id, token=claim.token, host_rank=claim.host_rank)

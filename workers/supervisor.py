@@ -98,7 +98,7 @@ class Supervisor:
             logger.warning("lease.lost", extra={"run": str(self.claim.run_id), "attempt": self.claim.attempt})
             self._child.kill()
             if self._end_everything():
-                fleet.release(run_id=self.claim.run_id, token=self.claim.token, worker_id=self.claim.worker_id)
+                fleet.release(run_id=self.claim.run_id, token=self.claim.token)
         finally:
             self._child.kill()
             self._fence.close()

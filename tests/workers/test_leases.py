@@ -136,7 +136,7 @@ def test_a_stale_token_changes_nothing(make_run: MakeRun, make_worker: MakeWorke
         with pytest.raises(LeaseLost):
             write()
     assert Run.objects.values().get(pk=run.pk) == before
-    assert fleet.release(run_id=run.pk, token=old.token, worker_id=old.worker_id) == 0
+    assert fleet.release(run_id=run.pk, token=old.token) == 0
     assert Slot.objects.get(run=run).lease_token == new.token
 
 

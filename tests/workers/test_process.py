@@ -20,7 +20,6 @@ from workers.process import Child, training_argv, training_environment
 def claim(**changes: object) -> Claim:
     values = {
         "run_id": uuid4(),
-        "worker_id": uuid4(),
         "token": 3,
         "attempt": 1,
         "spec": {"resources": {"threads": 2}},

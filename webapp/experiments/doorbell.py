@@ -33,9 +33,9 @@ def worker_queue(worker_id: UUID) -> str:
 
 def ring(*, worker_id: UUID | None = None) -> None:
     """Tell the workers, or one of them, that there may be work."""
-    queue = {} if worker_id is None else {"queue": worker_queue(worker_id)}
+    queue = None if worker_id is None else worker_queue(worker_id)
     try:
-        _producer().send_task(DOORBELL_TASK, ignore_result=True, retry=False, expires=60, **queue)
+        _producer().send_task(DOORBELL_TASK, ignore_result=True, retry=False, expires=60, queue=queue)
     except (KombuError, RedisError, OSError) as error:
         logger.warning("doorbell.unheard", extra={"error": repr(error)})
 

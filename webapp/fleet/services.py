@@ -63,7 +63,6 @@ class Claim:
     """A run that this worker, and nobody else, may carry out until its lease ends; or this host's part of such a run."""
 
     run_id: UUID
-    worker_id: UUID
     token: int
     attempt: int
     spec: dict[str, Any]
@@ -242,13 +241,12 @@ def claim_run(*, worker: Worker) -> Claim | None:
         taken.update(run=run, lease_token=run.lease_token, host_rank=rank)
     seconds_used = _seconds_used(run)
     transition(run, RunStatus.CLAIMED, actor_kind=TransitionActor.WORKER, reason=f"claimed by {worker.name}")
-    return _claim(run, worker, hosts[0], seconds_used=seconds_used)
+    return _claim(run, hosts[0], seconds_used=seconds_used)
 
 
-def _claim(run: Run, worker: Worker, slots: list[Slot], *, seconds_used: float = 0.0, host_rank: int = 0) -> Claim:
+def _claim(run: Run, slots: list[Slot], *, seconds_used: float = 0.0, host_rank: int = 0) -> Claim:
     return Claim(
         run_id=run.pk,
-        worker_id=worker.pk,
         token=run.lease_token,
         attempt=run.attempt,
         spec=run.spec,
@@ -301,14 +299,14 @@ def _seconds_used(run: Run) -> float:
 def mark_started(*, run_id: UUID, token: int, child: ProcessId) -> None:
     """The run's process exists: remember who it is, and let the lease run from now on."""
     run = lock_leased_run(run_id, token)
-    _note_child(run_id, token, run.worker_id, child)
+    _note_child(run_id, token, 0, child)
     _extend_lease(run, timing.LEASE_S)
     if run.status == RunStatus.CLAIMED:
         transition(run, RunStatus.STARTING, actor_kind=TransitionActor.WORKER)
 
 
-def _note_child(run_id: UUID, token: int, worker_id: UUID | None, child: ProcessId) -> None:
-    mine = Slot.objects.filter(run_id=run_id, lease_token=token, worker_id=worker_id)
+def _note_child(run_id: UUID, token: int, host_rank: int, child: ProcessId) -> None:
+    mine = Slot.objects.filter(run_id=run_id, lease_token=token, host_rank=host_rank)
     mine.update(child_pid=child.pid, child_start_ticks=child.start_ticks)
 
 
@@ -339,7 +337,7 @@ def join_run(*, worker: Worker) -> Claim | None:
     assert run is not None
     slots = [slot for slot in slots if slot.run_id == run.pk]
     Slot.objects.filter(pk__in=[slot.pk for slot in slots]).update(joined_token=run.lease_token)
-    return _claim(run, worker, slots, host_rank=rank)
+    return _claim(run, slots, host_rank=rank)
 
 
 def _awaiting(worker: Worker) -> QuerySet[Slot]:
@@ -349,7 +347,7 @@ def _awaiting(worker: Worker) -> QuerySet[Slot]:
 
 def mark_joined(*, claim: Claim, child: ProcessId) -> None:
     """This host's process of the run exists."""
-    _note_child(claim.run_id, claim.token, claim.worker_id, child)
+    _note_child(claim.run_id, claim.token, claim.host_rank, child)
 
 
 @transaction.atomic(durable=True)
@@ -380,9 +378,9 @@ def control_of(*, run_id: UUID, token: int) -> Control:
     )
 
 
-def release(*, run_id: UUID, token: int, worker_id: UUID) -> int:
-    """Give back a worker's slots of one attempt. Only for somebody who has seen that its processes there are gone."""
-    slots = Slot.objects.filter(run_id=run_id, lease_token=token, worker_id=worker_id)
+def release(*, run_id: UUID, token: int, host_rank: int = 0) -> int:
+    """Give back one host's slots of an attempt. Only for somebody who has seen that its processes there are gone."""
+    slots = Slot.objects.filter(run_id=run_id, lease_token=token, host_rank=host_rank)
     return slots.update(run=None, host_rank=0, child_pid=None, child_start_ticks=None, health=SlotHealth.OK)
 
 
@@ -390,10 +388,10 @@ def release(*, run_id: UUID, token: int, worker_id: UUID) -> int:
 def finish_run(*, run_id: UUID, token: int, outcome: Outcome, child_gone: bool = True) -> Run:
     """The attempt has ended: bring the run to its next state and give back its slots; raises ``LeaseLost``."""
     run = lock_leased_run(run_id, token)
-    if child_gone and run.worker_id is not None:
-        release(run_id=run_id, token=token, worker_id=run.worker_id)
+    if child_gone:
+        release(run_id=run_id, token=token)
     else:
-        Slot.objects.filter(run=run, lease_token=token, worker_id=run.worker_id).update(health=SlotHealth.DRAINING)
+        Slot.objects.filter(run=run, lease_token=token, host_rank=0).update(health=SlotHealth.DRAINING)
     return _conclude(run, outcome, TransitionActor.WORKER)
 
 
@@ -492,7 +490,7 @@ def _expire(run_id: UUID) -> bool:
         if not kill_run(run.pk, run.lease_token, _child_of(slot), host_rank=slot.host_rank):
             slots.update(health=SlotHealth.DRAINING)
             return False  # the next attempt must not write beside a process of this one
-        release(run_id=run.pk, token=run.lease_token, worker_id=slot.worker_id)
+        release(run_id=run.pk, token=run.lease_token, host_rank=slot.host_rank)
     remove_unfinished_checkpoints(run.pk)
     _conclude(run, _lost(run), TransitionActor.REAPER)
     return True
