@@ -19,6 +19,7 @@ from training_core.spec.forms import (
 )
 from training_core.spec.io import SpecError, dump_dict, load_yaml, parse_spec
 from training_core.spec.model import ModelSpec
+from training_core.spec.run import ResourceSpec
 
 EVERY_PRESET = [(method.slug, preset.slug, preset.spec) for method in all_methods() for preset in method.presets]
 
@@ -219,9 +220,9 @@ def test_estimate_says_so_where_it_knows_nothing() -> None:
     assert "cannot be read from its name" in found.notes[0]
 
 
-def test_adapter_needs_less_memory_and_more_gpus_less_time() -> None:
+def test_adapter_needs_less_memory_and_more_gpus_less_time_and_less_memory_each() -> None:
     big = {"method": {"name": "mae"}, "model": {"source": "Qwen/Qwen2.5-3B", "dtype": "bfloat16"}}
-    full, lora = (
+    full, lora, spread = (
         estimate(
             parse_spec(
                 {
@@ -231,12 +232,35 @@ def test_adapter_needs_less_memory_and_more_gpus_less_time() -> None:
                 }
             )
         )
-        for adapter, gpus in ((None, 1), ({"rank": 16}, 8))
+        for adapter, gpus in ((None, 1), ({"rank": 16}, 1), (None, 8))
     )
     assert lora.memory_bytes < full.memory_bytes
-    assert lora.seconds < full.seconds
+    assert spread.memory_bytes / 8 < full.memory_bytes / 2
+    assert spread.seconds < full.seconds
 
 
 def test_large_model_on_a_cpu_gets_a_warning() -> None:
     found = estimate(parse_spec({"method": {"name": "mae"}, "model": {"source": "Qwen/Qwen2.5-3B"}}))
     assert any("slow on a CPU" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("resources", "part"),
+    [
+        ({"device": "cpu", "num_gpus": 2}, "device is cpu but num_gpus is 2; set device to auto or cuda"),
+        ({"num_gpus": 4, "processes": 2}, "leave processes at 1"),
+        ({"hosts": 0}, "hosts"),
+    ],
+)
+def test_resources_that_contradict_each_other_are_refused(resources: dict[str, object], part: str) -> None:
+    with pytest.raises(SpecError, match=part):
+        parse_spec({"method": {"name": "mae"}, "resources": resources})
+
+
+def test_processes_follow_from_gpus_or_are_asked_for() -> None:
+    def resources(**given: int) -> ResourceSpec:
+        return ResourceSpec.model_validate(given)
+
+    assert resources().num_processes == 1
+    assert resources(num_gpus=4, hosts=2).num_processes == 8
+    assert resources(processes=3, hosts=2).num_processes == 6

@@ -5,7 +5,7 @@ Tokens     completions of one step (the method knows them) x an assumed length. 
 Parameters the starter's size, or the size in a hub id such as "Qwen2.5-3B"; unknown otherwise.
 Memory     weights, gradients and two AdamW moments (16 bytes a parameter in float32; 2 + 2 + 8 with bfloat16 weights),
            or with an adapter the frozen weights plus 16 bytes for each adapter parameter; a fifth more for activations,
-           and keys and values of one batch of completions.
+           keys and values of one batch of completions, and with several processes a copy of the weights in each.
 Time       2 operations per parameter and sampled token, 6 per trained token. A GPU reaches about a third of its peak when
            training and a twentieth when sampling; a CPU thread about 15 Gop/s, and small models pay overhead per token.
 """
@@ -45,7 +45,7 @@ class Estimate:
     params: float | None
     """None where the model's size cannot be guessed; memory and time are None then as well."""
     memory_bytes: float | None
-    """On one device; training state is not split across GPUs in this estimate."""
+    """Of all processes together. They split the training state, and each holds the weights it samples from."""
     seconds_per_step: float | None
     seconds: float | None
     assumed_completion_tokens: int
@@ -105,17 +105,19 @@ def _memory(spec: ExperimentSpec, params: float, completions: int, length: int) 
     per_trained = weight + weight + 8 if adapter is None else 16
     frozen = 0.0 if adapter is None else params * weight
     state = frozen + trained * per_trained
-    batch = min(completions, spec.engine.max_batch)
+    num_processes = spec.resources.num_processes
+    replicas = params * weight * num_processes if num_processes > 1 else 0.0
+    batch = min(completions, spec.engine.max_batch * num_processes)
     keys_and_values = batch * length * 1.5 * weight * _KV_BYTES_PER_PARAM_ROOT * math.sqrt(params)
-    return state * _ACTIVATION_SHARE + keys_and_values
+    return state * _ACTIVATION_SHARE + replicas + keys_and_values
 
 
 def _seconds(spec: ExperimentSpec, params: float, sampled: int, trained: int, *, on_gpu: bool) -> float:
     if on_gpu:
-        gpus = max(1, spec.resources.num_gpus)
+        gpus = max(1, spec.resources.num_gpus) * spec.resources.hosts
         return (2 * params * sampled / 0.05 + 6 * params * trained / 0.33) / (_GPU_OPS_PER_S * gpus)
     operations = 2 * params * sampled + 6 * params * trained
-    threads = spec.resources.threads
+    threads = spec.resources.threads * spec.resources.num_processes
     return operations / (_CPU_OPS_PER_S * threads) + (sampled + trained) * _CPU_TOKEN_OVERHEAD_S
 
 
