@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from training_core.learn.optimizers import OptimizerSet
 from training_core.policies.loaded import LoadedPolicy
 
 PREFIX = "step-"
+ADAPTER_FILE = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +35,33 @@ class Checkpoint:
         return loaded
 
 
+def policy_folder(name: str) -> str:
+    """Where a checkpoint keeps a policy, as a folder that can be loaded as a model: ``policy`` or ``policy-solver``."""
+    return _named("policy", name)
+
+
 def save(
-    folder: Path, step: int, *, policy: LoadedPolicy, optimizer: OptimizerSet, state: dict[str, Any]
+    folder: Path,
+    step: int,
+    *,
+    policies: Mapping[str, LoadedPolicy],
+    optimizers: Mapping[str, OptimizerSet],
+    state: dict[str, Any],
 ) -> Checkpoint:
-    """Write ``folder/step-<step>``; kill the process at any moment and either the whole checkpoint is there or none."""
+    """Write ``folder/step-<step>``; kill the process at any moment and either the whole checkpoint is there or none.
+
+    ``policies`` are the trained ones, each with its optimiser.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     final, aside = folder / f"{PREFIX}{step:06d}", folder / f".tmp-{step:06d}"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
-    policy.model.save_pretrained(aside / "policy", max_shard_size="1000GB")
-    policy.tokenizer.save_pretrained(aside / "policy")
-    tensors, numbers = optimizer.state_dict()
-    save_file(tensors, aside / "optimizer.safetensors")
-    (aside / "state.json").write_text(json.dumps({**state, "optimizer": numbers}), encoding="utf-8")
+    numbers = {}
+    for name, policy in policies.items():
+        _save_policy(policy, aside / policy_folder(name))
+        tensors, numbers[name] = optimizers[name].state_dict()
+        save_file(tensors, aside / _optimizer_file(name))
+    (aside / "state.json").write_text(json.dumps({**state, "optimizers": numbers}), encoding="utf-8")
     files = {
         str(path.relative_to(aside)): {"sha256": _sha256(path), "num_bytes": path.stat().st_size}
         for path in sorted(aside.rglob("*"))
@@ -101,22 +117,57 @@ def tidy(folder: Path, *, keep: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def restore(checkpoint: Checkpoint, *, policy: LoadedPolicy, optimizer: OptimizerSet) -> dict[str, Any]:
-    """Put weights and optimiser back; returns the state."""
-    weights = checkpoint.path / "policy"
-    if (adapter := weights / "adapter_model.safetensors").exists():
+def restore(
+    checkpoint: Checkpoint, *, policies: Mapping[str, LoadedPolicy], optimizers: Mapping[str, OptimizerSet]
+) -> dict[str, Any]:
+    """Put weights and optimisers back; returns the state."""
+    state = checkpoint.state()
+    if state["optimizers"].keys() != policies.keys():
+        held, wanted = ", ".join(state["optimizers"]), ", ".join(policies)
+        raise ValueError(
+            f"the checkpoint {checkpoint.path.name} holds the policies {held}, but the spec trains {wanted}"
+        )
+    for name, policy in policies.items():
+        try:
+            _restore_policy(policy, checkpoint.path / policy_folder(name))
+        except (RuntimeError, FileNotFoundError) as error:
+            raise ValueError(f"the checkpoint {checkpoint.path.name} holds the weights of another model") from error
+        optimizers[name].load_state_dict(load_file(checkpoint.path / _optimizer_file(name)), state["optimizers"][name])
+    return state
+
+
+def _save_policy(policy: LoadedPolicy, folder: Path) -> None:
+    if policy.adapter is None:
+        policy.model.save_pretrained(folder, max_shard_size="1000GB")
+    else:
+        from peft import get_peft_model_state_dict
+
+        tensors = get_peft_model_state_dict(policy.model, adapter_name=policy.adapter, save_embedding_layers=False)
+        policy.model.peft_config[policy.adapter].save_pretrained(str(folder))
+        # A tensor may be a view of another; safetensors writes whole ones only.
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / ADAPTER_FILE)
+    policy.tokenizer.save_pretrained(folder)
+
+
+def _restore_policy(policy: LoadedPolicy, folder: Path) -> None:
+    if policy.adapter is not None:
         from peft import set_peft_model_state_dict
 
-        set_peft_model_state_dict(policy.model, load_file(adapter))
-    else:
-        missing, unexpected = policy.model.load_state_dict(load_file(weights / "model.safetensors"), strict=False)
-        tied = set(getattr(policy.model, "_tied_weights_keys", None) or ())
-        if unexpected or set(missing) - tied:
-            raise ValueError(f"the checkpoint {checkpoint.path.name} holds the weights of another model")
-        policy.model.tie_weights()
-    state = checkpoint.state()
-    optimizer.load_state_dict(load_file(checkpoint.path / "optimizer.safetensors"), state["optimizer"])
-    return state
+        set_peft_model_state_dict(policy.model, load_file(folder / ADAPTER_FILE), adapter_name=policy.adapter)
+        return
+    missing, unexpected = policy.model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+    tied = set(getattr(policy.model, "_tied_weights_keys", None) or ())
+    if unexpected or set(missing) - tied:
+        raise RuntimeError("tensors are missing or unknown")
+    policy.model.tie_weights()
+
+
+def _optimizer_file(name: str) -> str:
+    return _named("optimizer", name) + ".safetensors"
+
+
+def _named(what: str, policy: str) -> str:
+    return what if policy == "main" else f"{what}-{policy}"
 
 
 def weights_digest(policy: LoadedPolicy) -> str:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from tests.tiny_model import make_tiny_model
 from training_core import checkpoints
+from training_core.engines.transformers import TransformersEngine
 from training_core.runner import Run
 from training_core.spec.events import EventKind, RunPhase, deterministic
 from training_core.spec.io import dump_yaml, parse_spec
@@ -222,7 +223,7 @@ def test_failures_a_person_can_fix_are_told_in_one_sentence(changes, failure, pa
 
 
 def test_an_unexpected_error_keeps_its_traceback(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("training_core.runner.play_out", lambda *_: 1 / 0)
+    monkeypatch.setattr(TransformersEngine, "generate", lambda *_: 1 / 0)
     assert Run(spec_of(model), tmp_path).execute() is RunPhase.FAILED
     data = read(tmp_path)[-1]["data"]
     assert data["failure"] == "crash"

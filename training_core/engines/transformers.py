@@ -16,6 +16,7 @@ from transformers.cache_utils import DynamicCache
 from training_core.play.requests import Completion, Request
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.learning import SamplingSpec
+from training_core.stopwatch import Stopwatch
 
 COMPACT_BELOW = 0.7
 """Finished rows are dropped from the batch when fewer than this share of it is still open."""
@@ -37,6 +38,7 @@ class TransformersEngine:
         self._policies = policies
         self._max_batch = max_batch
         self._version = 0
+        self.watch = Stopwatch()
 
     def publish(self, version: int) -> None:
         """Weights are shared with the learner, so only the number is new."""

@@ -29,7 +29,8 @@ class Role:
     name: str
     title: str
     policy: str
-    """"main" is the policy being trained, "start" a frozen copy of the weights the run began with, "none" no model."""
+    """The weights it speaks with. Every name is a policy that is trained, such as "main", and roles with one name share it; but
+    "start" is the frozen weights the run began with, and "none" no model. ``weights.kind`` may give each role its own."""
     trained: bool
     reads: str
     writes: str

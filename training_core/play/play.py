@@ -1,7 +1,7 @@
 """The table at which a step is played: who speaks with which policy, and with which seed."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from training_core.play.requests import Completion, Request, derive_seed
@@ -15,7 +15,9 @@ class Play:
     ``policies`` maps roles to policies, ``num_tokens`` counts what was sampled.
     """
 
-    def __init__(self, *, policies: dict[str, str], sampling: SamplingSpec, seed: int, step: int, stream: str) -> None:
+    def __init__(
+        self, *, policies: Mapping[str, str], sampling: SamplingSpec, seed: int, step: int, stream: str
+    ) -> None:
         self.step = step
         self.rng = random.Random(derive_seed(seed, step, stream))
         self.num_tokens = 0

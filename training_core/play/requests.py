@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from training_core.spec.learning import SamplingSpec
+from training_core.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,10 @@ class Completion:
 
 class Engine(Protocol):
     """Anything that completes prompts."""
+
+    @property
+    def watch(self) -> Stopwatch:
+        """Where the engine's time goes: prefill, decode, publish."""
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """Completions of every request, in order; equal seeds give equal completions whatever else is in the batch."""

@@ -8,6 +8,7 @@ coroutines, so a step is deterministic.
 from collections import deque
 from collections.abc import Coroutine, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any, TypeVar
 
 from training_core.play.requests import Completion, Engine, Request
@@ -47,8 +48,15 @@ class _Task:
     num_open: int = 0
 
 
-def run(episode: Episode[T], engine: Engine) -> T:
-    """Drive an episode, and everything it gathers, to its end. An exception in any of them ends them all."""
+class BrokenOff(RuntimeError):
+    """Somebody who needs the outcome no longer asked to stop."""
+
+
+def run(episode: Episode[T], engine: Engine, *, stop: Event | None = None) -> T:
+    """Drive an episode, and everything it gathers, to its end. An exception in any of them ends them all.
+
+    When another thread sets ``stop``, the engine is asked nothing more and ``BrokenOff`` is raised.
+    """
     root = _Task(episode)
     ready: deque[tuple[_Task, Any]] = deque([(root, None)])
     waiting: list[tuple[_Task, Request]] = []
@@ -59,16 +67,18 @@ def run(episode: Episode[T], engine: Engine) -> T:
                 task, value = ready.popleft()
                 try:
                     awaited = task.episode.send(value)
-                except StopIteration as stop:
+                except StopIteration as end:
                     live.discard(task)
                     if task is root:
-                        return stop.value  # type: ignore[no-any-return]
-                    _hand_up(task, stop.value, ready)
+                        return end.value  # type: ignore[no-any-return]
+                    _hand_up(task, end.value, ready)
                     continue
                 if isinstance(awaited, Ask):
                     waiting.append((task, awaited.request))
                 else:
                     _start_children(task, awaited.episodes, ready, live)
+            if stop is not None and stop.is_set():
+                raise BrokenOff
             batch, waiting = waiting, []
             results = engine.generate([request for _, request in batch])
             ready.extend((task, result) for (task, _), result in zip(batch, results, strict=True))

@@ -34,8 +34,12 @@ def load_policy(
     models_dir: Path,
     device: torch.device | str,
     progress: Progress,
+    adapters: Sequence[str] = (ADAPTER,),
 ) -> LoadedPolicy:
-    """Weights, tokenizer and style of a model block; makes the starter if need be. Raises ``ModelError``."""
+    """Weights, tokenizer and style of a model block; makes the starter if need be. Raises ``ModelError``.
+
+    Where the block asks for LoRA, the model gets one adapter per name in ``adapters`` and the policy speaks with the first.
+    """
     folder = _folder_of(model_spec, task=task, models_dir=models_dir, progress=progress)
     config = _read_config(folder)
     style = _style(model_spec, folder)
@@ -44,14 +48,14 @@ def load_policy(
     model = _load_weights(folder, config, getattr(torch, model_spec.dtype))
     end_ids = _end_ids(model, tokenizer)
     if model_spec.adapter is not None:
-        model = with_adapters(model, model_spec.adapter, [ADAPTER])
+        model = with_adapters(model, model_spec.adapter, adapters)
     return LoadedPolicy(
         model=model.to(device).eval(),
         tokenizer=tokenizer,
         style=style,
         end_ids=end_ids,
         max_context=_max_context(model_spec, config),
-        adapter=None if model_spec.adapter is None else ADAPTER,
+        adapter=None if model_spec.adapter is None else adapters[0],
     )
 
 

@@ -8,7 +8,7 @@ from training_core.methods.registry import MethodSpec, find_method
 from training_core.spec.base import Block, Unit
 from training_core.spec.engine import EngineSpec, TransformersEngine
 from training_core.spec.learner import LearnerSpec
-from training_core.spec.model import ModelSpec
+from training_core.spec.model import ModelSpec, WeightsSpec
 from training_core.spec.run import CheckpointSpec, EvaluationSpec, RecordingSpec, ResourceSpec
 from training_core.spec.tasks import ArithmeticTask, TaskSpec
 
@@ -29,6 +29,8 @@ class ExperimentSpec(Block):
     """The self-play method and its knobs."""
     model: ModelSpec = ModelSpec()
     """The base model."""
+    weights: WeightsSpec = WeightsSpec()
+    """Which roles share weights."""
     task: TaskSpec = ArithmeticTask()
     """The task domain."""
     engine: EngineSpec = TransformersEngine()
@@ -52,6 +54,22 @@ class ExperimentSpec(Block):
         if not isinstance(value, dict) or "name" not in value:
             raise ValueError("a method is a mapping with its name and knobs, for example {name: mae}")
         return find_method(str(value["name"])).Spec.model_validate(value)
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> "ExperimentSpec":
+        kind, roles = self.weights.kind, find_method(self.method.name).roles(self.method)
+        if kind == "adapters" and self.model.adapter is None:
+            raise ValueError("weights.kind is adapters, but model.adapter is empty; set model.adapter to lora")
+        if kind == "separate" and self.model.adapter is not None:
+            raise ValueError(
+                "weights.kind is separate, which trains a whole model per role, but model.adapter asks for LoRA; "
+                "empty model.adapter, or set weights.kind to adapters"
+            )
+        if kind != "shared" and not any(role.trained for role in roles):
+            raise ValueError(
+                f"weights.kind is {kind}, but no role of the method is trained; train one, or choose shared"
+            )
+        return self
 
     @model_validator(mode="after")
     def _method_agrees(self) -> "ExperimentSpec":

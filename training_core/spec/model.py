@@ -61,3 +61,10 @@ class ModelSpec(Block):
 
 
 STARTER_SOURCES = ("starter", "starter:arithmetic", "starter:strings")
+
+
+class WeightsSpec(Block):
+    """Which roles speak with the same weights. Roles that are not trained keep the weights the run starts from."""
+
+    kind: Literal["shared", "separate", "adapters"] = "shared"
+    """shared leaves it to the method; separate gives every trained role a whole copy of the model, adapters a LoRA adapter."""

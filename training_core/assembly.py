@@ -1,0 +1,64 @@
+"""From a spec to the parts of a run in memory: policies, engine, learner, method."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from training_core.distributed.parallel import Parallel
+from training_core.engines.build import make_engine, samples_learners_weights
+from training_core.learn.learner import Learner
+from training_core.methods.base import SelfPlay
+from training_core.methods.registry import find_method
+from training_core.play.prompts import prompts_for
+from training_core.play.requests import Engine
+from training_core.policies.load import ModelError, Progress
+from training_core.policies.roster import Roster, load_roster
+from training_core.spec.experiment import ExperimentSpec
+from training_core.spec.online import OnlineSpec
+from training_core.tasks.base import Domain
+from training_core.tasks.registry import make_domain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a run is made of."""
+
+    domain: Domain
+    roster: Roster
+    engine: Engine
+    learner: Learner
+    method: SelfPlay
+
+
+def assemble(
+    spec: ExperimentSpec, *, models_dir: Path, device: torch.device, parallel: Parallel, progress: Progress
+) -> Parts:
+    """Load what the spec names. Raises ``ModelError`` or ``DataError`` for what a person can fix."""
+    assert isinstance(spec.method, OnlineSpec)
+    method_class = find_method(spec.method.name)
+    domain = make_domain(spec.task)
+    roster = load_roster(spec, method_class.roles(spec.method), models_dir=models_dir, device=device, progress=progress)
+    style = roster.first.style
+    if spec.method.rehearsal is not None and style != "starter":
+        raise ModelError(f"{spec.model.source} does not speak the starter's language, which method.rehearsal needs.")
+    engine = make_engine(spec, roster, parallel)
+    learner = Learner(
+        spec.method,
+        spec.learner,
+        {name: roster.policies[name] for name in roster.trained},
+        policy_of=roster.policy_of,
+        reference=roster.start,
+        parallel=parallel,
+        sampler_is_learner=samples_learners_weights(spec),
+    )
+    method = method_class(spec, domain, prompts_for(method_class.slug, style))
+    return Parts(domain=domain, roster=roster, engine=engine, learner=learner, method=method)
+
+
+def device_of(spec: ExperimentSpec) -> torch.device:
+    """The device the spec asks for, if this machine has it."""
+    wish = spec.resources.device
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise ValueError("resources.device is cuda, but this machine has no usable GPU; choose auto or cpu")
+    return torch.device("cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu")

@@ -1,0 +1,71 @@
+"""What is asked of a run while it runs: by people through its folder, by signals, by its time limit."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from training_core.run_folder import Control
+from training_core.spec.events import RunPhase
+
+
+class Commands:
+    """Collects what is asked; the loop looks between steps."""
+
+    def __init__(self, folder: Path, *, max_hours: float | None) -> None:
+        self.ending: tuple[RunPhase, str] | None = None
+        """How the run is to end, once somebody asked for it; the first to ask decides."""
+        self.wants_checkpoint = False
+        self.playing = False
+        """Whether the loop has begun, so that a request to stop will be seen soon."""
+        self._control = Control(folder)
+        self._max_hours = max_hours
+        self._started_at = time.monotonic()
+
+    def read(self) -> None:
+        """Take in new commands and look at the clock."""
+        for command in self._control.new_commands():
+            match command.command:
+                case "checkpoint":
+                    self.wants_checkpoint = True
+                case "pause":
+                    self._end(RunPhase.PAUSED, command.reason or "Paused.")
+                case "stop":
+                    self._end(RunPhase.STOPPED, command.reason or "Stopped on request.")
+        if self._max_hours is not None and time.monotonic() - self._started_at > self._max_hours * 3600:
+            self._end(RunPhase.STOPPED, f"Reached the time limit of {self._max_hours:g} hours.")
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Meanwhile SIGTERM, and Ctrl-C once the loop has begun, ask for an end; a second Ctrl-C breaks off at once."""
+        before = {
+            signal.SIGTERM: _on(signal.SIGTERM, lambda: self._end(RunPhase.STOPPED, "Stopped by the system.")),
+            signal.SIGINT: _on(signal.SIGINT, self._interrupted),
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                if handler is not None:
+                    signal.signal(number, handler)
+
+    def clear(self) -> None:
+        """Forget the commands in the folder, so that the next process of this run does not obey them again."""
+        self._control.clear()
+
+    def _interrupted(self) -> None:
+        if self.ending or not self.playing:
+            raise KeyboardInterrupt
+        self._end(RunPhase.STOPPED, "Stopped with Ctrl-C.")
+
+    def _end(self, phase: RunPhase, text: str) -> None:
+        self.ending = self.ending or (phase, text)
+
+
+def _on(number: signal.Signals, callback: Callable[[], None]) -> Any:
+    try:
+        return signal.signal(number, lambda *_: callback())
+    except ValueError:  # not in the main thread: whoever embeds the run handles signals
+        return None

@@ -1,0 +1,73 @@
+"""What a run says: numbered events in its folder, and to whoever listens."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from training_core.checkpoints import Checkpoint
+from training_core.evaluate.held_out import Evaluation
+from training_core.run_folder import EventLog
+from training_core.spec.events import (
+    CheckpointData,
+    EvaluationData,
+    EventKind,
+    LogData,
+    MetricData,
+    RunPhase,
+    SampleData,
+    StateData,
+)
+
+Listener = Callable[[dict[str, Any]], None]
+
+
+class Reporter:
+    """Writes the events of a run under its present ``step``."""
+
+    def __init__(self, folder: Path, listener: Listener | None) -> None:
+        self.step = 0
+        self.log = EventLog(folder)
+        self._folder = folder
+        self._listener = listener
+
+    def state(
+        self,
+        phase: RunPhase,
+        text: str,
+        *,
+        fraction: float | None = None,
+        failure: str | None = None,
+        traceback: str | None = None,
+    ) -> None:
+        """Where the process is, in words a person reads."""
+        data = StateData(phase=phase, text=text, fraction=fraction, failure=failure, traceback=traceback)
+        self._write(EventKind.STATE, data)
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        self._write(EventKind.METRIC, MetricData(values={name: float(values[name]) for name in sorted(values)}))
+
+    def samples(self, samples: list[SampleData], *, limit: int) -> None:
+        """At most ``limit`` of the samples, evenly over the list."""
+        chosen = samples
+        if len(samples) > limit:
+            chosen = [samples[place * len(samples) // limit] for place in range(limit)]
+        for sample in chosen:
+            self._write(EventKind.SAMPLE, sample)
+
+    def evaluation(self, found: Evaluation) -> None:
+        data = EvaluationData(suite="held_out", num_items=found.num_items, scores=found.scores, items=found.items)
+        self._write(EventKind.EVALUATION, data)
+
+    def checkpoint(self, saved: Checkpoint) -> None:
+        path = str(saved.path.relative_to(self._folder))
+        self._write(EventKind.CHECKPOINT, CheckpointData(path=path, num_bytes=saved.num_bytes, digest=saved.digest))
+
+    def note(self, level: Literal["debug", "info", "warning", "error"], text: str) -> None:
+        self._write(EventKind.LOG, LogData(level=level, text=text))
+
+    def _write(self, kind: EventKind, data: BaseModel) -> None:
+        event = self.log.write(kind, self.step, data)
+        if self._listener:
+            self._listener(event)
