@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from training_core.learn.optimizers import OptimizerSet
+from training_core.policies.load import ModelError
 from training_core.policies.loaded import LoadedPolicy
 
 PREFIX = "step-"
@@ -120,18 +120,20 @@ def tidy(folder: Path, *, keep: int) -> None:
 def restore(
     checkpoint: Checkpoint, *, policies: Mapping[str, LoadedPolicy], optimizers: Mapping[str, OptimizerSet]
 ) -> dict[str, Any]:
-    """Put weights and optimisers back; returns the state."""
+    """Put weights and optimisers back; returns the state. Raises ``ModelError`` for a checkpoint of other policies."""
     state = checkpoint.state()
     if state["optimizers"].keys() != policies.keys():
         held, wanted = ", ".join(state["optimizers"]), ", ".join(policies)
         raise ValueError(
-            f"the checkpoint {checkpoint.path.name} holds the policies {held}, but the spec trains {wanted}"
+            f"the checkpoint {checkpoint.path.name} holds the policies {held}, but the spec trains {wanted}; start a new run instead."
         )
     for name, policy in policies.items():
         try:
             _restore_policy(policy, checkpoint.path / policy_folder(name))
         except (RuntimeError, FileNotFoundError) as error:
-            raise ValueError(f"the checkpoint {checkpoint.path.name} holds the weights of another model") from error
+            raise ModelError(
+                f"The checkpoint {checkpoint.path.name} holds the weights of another model; start a new run instead."
+            ) from error
         optimizers[name].load_state_dict(load_file(checkpoint.path / _optimizer_file(name)), state["optimizers"][name])
     return state
 
@@ -168,15 +170,6 @@ def _optimizer_file(name: str) -> str:
 
 def _named(what: str, policy: str) -> str:
     return what if policy == "main" else f"{what}-{policy}"
-
-
-def weights_digest(policy: LoadedPolicy) -> str:
-    """sha256 over all weights in memory, to compare two runs."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(policy.model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -16,7 +16,7 @@ class OptimizerSet:
 
     def __init__(self, spec: OptimizerSpec, named_parameters: Iterable[tuple[str, torch.nn.Parameter]]) -> None:
         self._spec = spec
-        trained = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
+        trained = list(named_parameters)  # an adapter that is not active asks for no gradient just now
         self.parameters = [parameter for _, parameter in trained]
         self._names = {id(parameter): name for name, parameter in trained}
         matrices = [p for n, p in trained if spec.kind == "muon" and _is_hidden_matrix(n, p)]
