@@ -124,8 +124,8 @@ def restore(
     state = checkpoint.state()
     if state["optimizers"].keys() != policies.keys():
         held, wanted = ", ".join(state["optimizers"]), ", ".join(policies)
-        raise ValueError(
-            f"the checkpoint {checkpoint.path.name} holds the policies {held}, but the spec trains {wanted}; start a new run instead."
+        raise ModelError(
+            f"The checkpoint {checkpoint.path.name} holds the policies {held}, but the spec trains {wanted}; start a new run instead."
         )
     for name, policy in policies.items():
         try:

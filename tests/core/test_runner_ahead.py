@@ -71,8 +71,8 @@ def test_a_checkpoint_between_steps_holds_the_rollout_that_was_made_ahead(name, 
     assert pending["step"] == 4
     batch = StepBatch.from_json(pending["batch"])
     assert json.loads(json.dumps(batch.to_json())) == pending["batch"]
-    turns = [turn for sample in batch.samples for turn in sample.turns]
-    assert all(any(rollout.turn is turn for turn in turns) for rollout in batch.rollouts)
+    turns = [turn for sample in batch.samples for turn in sample.turns if turn.trained]
+    assert [id(rollout.turn) for rollout in batch.rollouts if rollout.turn] == [id(turn) for turn in turns]
     assert Run(ahead_of(model), tmp_path).execute(resume=True) is RunPhase.SUCCEEDED
     assert_same_run(tmp_path, whole)
 
