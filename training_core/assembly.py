@@ -38,7 +38,7 @@ def assemble(
     assert isinstance(spec.method, OnlineSpec)
     method_class = find_method(spec.method.name)
     domain = make_domain(spec.task)
-    roster = load_roster(spec, method_class.roles(spec.method), models_dir=models_dir, device=device, progress=progress)
+    roster = load_roster(spec, models_dir=models_dir, device=device, progress=progress)
     style = roster.first.style
     if spec.method.rehearsal is not None and style != "starter":
         raise ModelError(f"{spec.model.source} does not speak the starter's language, which method.rehearsal needs.")

@@ -264,3 +264,20 @@ def test_processes_follow_from_gpus_or_are_asked_for() -> None:
     assert resources().num_processes == 1
     assert resources(num_gpus=4, hosts=2).num_processes == 8
     assert resources(processes=3, hosts=2).num_processes == 6
+
+
+def test_memory_counts_every_copy_of_the_weights() -> None:
+    def memory(**changes: Any) -> float:
+        model = {"source": "Qwen/Qwen2.5-3B-Instruct", "adapter": changes.pop("adapter", None)}
+        found = estimate(parse_spec({"method": {"name": "mae"}, "model": model, **changes})).memory_bytes
+        assert found is not None
+        return found
+
+    lora, weights, state = {"rank": 16}, 3e9 * 4, 3e9 * 16 * 1.2
+    one_adapter = state * 16 / 3500
+    assert memory(weights={"kind": "separate"}) - memory() == pytest.approx(2 * state)
+    assert memory(weights={"kind": "adapters"}, adapter=lora) - memory(adapter=lora) == pytest.approx(2 * one_adapter)
+    assert memory(learner={"ahead": 1}) - memory() == pytest.approx(weights)
+    assert 0 < memory(learner={"ahead": 1}, adapter=lora) - memory(adapter=lora) < one_adapter
+    penalised = {"name": "mae", "loss": {"kl_coef": 0.1}}
+    assert memory(method=penalised) - memory(method={"name": "mae"}) == pytest.approx(1.2 * weights)

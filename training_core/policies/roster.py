@@ -1,23 +1,16 @@
 """Which weights each role speaks with: from the method's roles and the spec to policies in memory."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from training_core.methods.base import Role
 from training_core.policies.load import ADAPTER, Progress, load_policy
 from training_core.policies.loaded import LoadedPolicy, start_copy
+from training_core.spec.casting import START, cast_roles, needs_start, roles_of, trained_policies
 from training_core.spec.experiment import ExperimentSpec
-from training_core.spec.model import WeightsSpec
-from training_core.spec.online import OnlineSpec
-
-START = "start"
-"""The frozen weights the run began with."""
-NONE = "none"
-"""No model: the role is played by a rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,34 +37,15 @@ class Roster:
         return self.policies.get(START)
 
 
-def policies_of_roles(weights: WeightsSpec, roles: Sequence[Role]) -> dict[str, str]:
-    """Policy of each role: what the method says, or with weights of its own the role's name if it is trained."""
-    if weights.kind == "shared":
-        return {role.name: role.policy for role in roles}
-    return {role.name: role.name if role.trained else _untrained(role) for role in roles}
-
-
-def trained_policies(policy_of: Mapping[str, str]) -> tuple[str, ...]:
-    """Policies that are updated, without repeats."""
-    return tuple(dict.fromkeys(name for name in policy_of.values() if name not in {START, NONE}))
-
-
-def needs_start(spec: ExperimentSpec, policy_of: Mapping[str, str]) -> bool:
-    """Whether a role or the loss asks the frozen weights."""
-    penalised = isinstance(spec.method, OnlineSpec) and spec.method.loss.kl_coef > 0
-    return penalised or START in policy_of.values()
-
-
 def load_roster(
     spec: ExperimentSpec,
-    roles: Sequence[Role],
     *,
     models_dir: Path,
     device: torch.device | str,
     progress: Progress,
 ) -> Roster:
     """Load the model once and make every policy from it: an adapter each, or a whole copy each. Raises ``ModelError``."""
-    policy_of = policies_of_roles(spec.weights, roles)
+    policy_of = cast_roles(spec.weights, roles_of(spec))
     trained = trained_policies(policy_of)
     adapters = trained if len(trained) > 1 else (ADAPTER,)
     first = load_policy(
@@ -89,7 +63,3 @@ def load_roster(
 
 def _whole_copy(policy: LoadedPolicy) -> LoadedPolicy:
     return replace(policy, model=copy.deepcopy(policy.model))
-
-
-def _untrained(role: Role) -> str:
-    return NONE if role.policy == NONE else START

@@ -4,8 +4,9 @@ Tokens     completions of one step (the method knows them) x an assumed length. 
            are assumed to fill a share of ``max_tokens``, at most 600 tokens. A prompt counts as half a completion.
 Parameters the starter's size, or the size in a hub id such as "Qwen2.5-3B"; unknown otherwise.
 Memory     weights, gradients and two AdamW moments (16 bytes a parameter in float32; 2 + 2 + 8 with bfloat16 weights),
-           or with an adapter the frozen weights plus 16 bytes for each adapter parameter; a fifth more for activations,
-           keys and values of one batch of completions, and with several processes a copy of the weights in each.
+           or with an adapter the frozen weights plus 16 bytes for each adapter parameter, once for every trained policy;
+           the frozen start where somebody asks it; a fifth more for activations, keys and values of one batch of
+           completions, and another copy of the weights where vLLM, several processes or rollouts ahead sample from their own.
 Time       2 operations per parameter and sampled token, 6 per trained token. A GPU reaches about a third of its peak when
            training and a twentieth when sampling; a CPU thread about 15 Gop/s, and small models pay overhead per token.
 """
@@ -15,6 +16,7 @@ import re
 from dataclasses import dataclass
 
 from training_core.methods.registry import find_method
+from training_core.spec.casting import cast_roles, needs_start, roles_of, trained_policies
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.model import ModelSpec
 
@@ -103,13 +105,20 @@ def _memory(spec: ExperimentSpec, params: float, completions: int, length: int) 
     # An adapter is two thin matrices beside each square one: about rank / 3500 of a 3-billion-parameter model's weights.
     trained = params if adapter is None else params * adapter.rank / 3500
     per_trained = weight + weight + 8 if adapter is None else 16
-    frozen = 0.0 if adapter is None else params * weight
-    state = frozen + trained * per_trained
+    policy_of = cast_roles(spec.weights, roles_of(spec))
+    num_policies = len(trained_policies(policy_of))
+    frozen = params * weight if adapter is not None or needs_start(spec, policy_of) else 0.0
+    state = frozen + num_policies * trained * per_trained
     num_processes = spec.resources.num_processes
-    replicas = params * weight * num_processes if num_processes > 1 else 0.0
+    if spec.engine.kind == "vllm":
+        sampler = params * weight * (num_policies if adapter is None else 1) * num_processes
+    elif spec.learner.ahead or num_processes > 1:
+        sampler = num_policies * trained * weight * num_processes + frozen * (num_processes - 1)
+    else:
+        sampler = 0.0
     batch = min(completions, spec.engine.max_batch * num_processes)
     keys_and_values = batch * length * 1.5 * weight * _KV_BYTES_PER_PARAM_ROOT * math.sqrt(params)
-    return state * _ACTIVATION_SHARE + replicas + keys_and_values
+    return state * _ACTIVATION_SHARE + sampler + keys_and_values
 
 
 def _seconds(spec: ExperimentSpec, params: float, sampled: int, trained: int, *, on_gpu: bool) -> float:
