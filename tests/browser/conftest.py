@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = os.environ.get("KUMITE_CHROMIUM", "/usr/bin/chromium")
 _FLAGS = [
@@ -23,6 +23,9 @@ _FLAGS = [
     "--no-first-run",
 ]
 _AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1" / "axe.min.js"
+PATIENCE_MS = 60_000
+"""For one condition; a busy machine is no reason to fail."""
+expect.set_options(timeout=PATIENCE_MS)
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's own loop runs in the thread that also sets up rows
 
 
@@ -104,7 +107,7 @@ class Visit:
         self.context, self.site = context, site
         self.problems: list[str] = []
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(PATIENCE_MS)
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
 

@@ -7,7 +7,17 @@ import pytest
 from training_core.policies.starter import ensure_starter
 from training_core.spec.tasks import ArithmeticTask
 
+TEACHING_LIMIT_S = 1200
 MODELS_DIR = Path(__file__).resolve().parents[2] / "var" / "test-models"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker teaches the starter, and the others do something else meanwhile."""
+    for item in items:
+        if "arithmetic_starter" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("starter"))
+            item.add_marker(pytest.mark.timeout(TEACHING_LIMIT_S))
 
 
 @pytest.fixture(scope="session")

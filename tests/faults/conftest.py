@@ -1,4 +1,4 @@
-"""Real Celery workers with shortened durations, a tiny random model, and ways to hurt them."""
+"""Real Celery workers with shortened intervals, a tiny random model, and ways to hurt them."""
 
 import os
 import signal
@@ -26,19 +26,21 @@ from webapp.fleet.processes import MARK
 from webapp.workspaces.models import Workspace
 from workers.commands import worker_argv
 
+# Intervals are short; limits stay long, lest a busy machine be taken for a broken one.
 QUICK = {
     "KUMITE_HEARTBEAT_S": "0.5",
-    "KUMITE_LEASE_S": "8",
-    "KUMITE_FENCE_S": "5",
-    "KUMITE_CLAIM_DEADLINE_S": "30",
+    "KUMITE_LEASE_S": "40",
+    "KUMITE_FENCE_S": "30",
+    "KUMITE_CLAIM_DEADLINE_S": "120",
     "KUMITE_DOORBELL_S": "1",
     "KUMITE_REAPER_S": "1",
     "KUMITE_CONTROL_POLL_S": "0.2",
     "KUMITE_RELAY_S": "0.1",
-    "KUMITE_STOP_GRACE_S": "20",
+    "KUMITE_STOP_GRACE_S": "60",
     "KUMITE_BACKOFF_S": "0.1",
 }
-PATIENCE_S = 90.0
+PATIENCE_S = 120.0
+"""For one condition; slow machines that do other things besides are no reason to fail."""
 
 
 @pytest.fixture(scope="session")
@@ -148,7 +150,7 @@ class Fleet:
                     process.kill()
                 except (psutil.NoSuchProcess, ProcessLookupError):
                     continue
-            psutil.wait_procs(descendants, timeout=10)
+            psutil.wait_procs(descendants, timeout=60)
             worker.wait()
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import redis
 import yaml
 
 from tests.faults.conftest import QUICK, tiny_spec
+from tests.ports import free_port
 from webapp.embedded import processes
 from webapp.embedded.account import own_folder, unprivileged_account
 from webapp.embedded.postgres import find_install
@@ -43,12 +43,6 @@ ada = create_first_account(email="ada@example.org", password="correct horse batt
 dojo = create_workspace(name="Dojo", owner=ada)
 create_experiment(actor=ada, workspace=dojo, spec=parse_spec(json.load(sys.stdin)))
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], Any], what: str, log: Path) -> Any:
@@ -105,7 +99,7 @@ def servers(folder: Path) -> Iterator[dict[str, str]]:
     yield {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
     for server in (broker, postgres):
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=LIMIT_S)
 
 
 @pytest.mark.timeout(400)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.fault, pytest.mark.xdist_group("up")]
 
@@ -37,9 +38,7 @@ class Installation:
         )
 
     def start(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         argv = [sys.executable, "-m", "webapp.cli.main", "up", "--port", str(self.port)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(argv, cwd=ROOT, env=self._env(), stdout=log, stderr=log)
@@ -96,7 +95,7 @@ def installation() -> Iterator[Installation]:
     for process in installed.processes():
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(installed.processes(), timeout=10)
+    psutil.wait_procs(installed.processes(), timeout=LIMIT_S)
     shutil.rmtree(folder, ignore_errors=True)
 
 

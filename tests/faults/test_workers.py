@@ -60,8 +60,8 @@ def kill_worker(fleet: Fleet, run: Run, name: str) -> None:
     below = psutil.Process(worker.pid).children(recursive=True)
     worker.kill()
     worker.wait()
-    fleet.wait_for(lambda: not child.is_alive, "the training process dies with its worker", patience_s=5)
-    _, alive = psutil.wait_procs(below, timeout=5)
+    fleet.wait_for(lambda: not child.is_alive, "the training process dies with its worker")
+    _, alive = psutil.wait_procs(below, timeout=60)
     assert alive == []
 
 
@@ -84,7 +84,7 @@ def test_a_run_whose_worker_is_killed_three_times_equals_one_left_alone(fleet: F
 
 
 def test_a_frozen_supervisor_loses_its_run_and_cannot_write_when_it_wakes(fleet: Fleet) -> None:
-    fleet.start_worker("one")
+    fleet.start_worker("one", KUMITE_LEASE_S="8", KUMITE_FENCE_S="5")
     run = fleet.launch(steps=10)
     fleet.wait_for_step(run, 2)
     supervisor, child = fleet.supervisor_of(run), identify(fleet.child_of(run).pid)
@@ -164,7 +164,7 @@ def drop_connections() -> None:
 
 
 def test_a_run_that_hangs_is_ended_and_tried_again_and_one_that_does_not_listen_is_killed(fleet: Fleet) -> None:
-    fleet.start_worker("one", KUMITE_STALL_S="5", KUMITE_STOP_GRACE_S="2")
+    fleet.start_worker("one", KUMITE_STALL_S="8", KUMITE_STOP_GRACE_S="2")
     run = fleet.launch(steps=200)
     fleet.wait_for_step(run, 1)
     fleet.child_of(run).send_signal(signal.SIGSTOP)

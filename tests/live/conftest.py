@@ -8,16 +8,21 @@ from typing import Any
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
+from django.conf import settings
 from django.test import Client
+from redis.asyncio import Redis
 
 from tests.conftest import PASSWORD
 from tests.factories import make_experiment, make_run
 from webapp.accounts.models import User
 from webapp.asgi import application
 from webapp.experiments.models import Run
+from webapp.live.wakeups import ACCOUNT_CHANNEL
 from webapp.workspaces.models import Workspace
 
 ORIGIN = "http://localhost"
+PATIENCE_S = 60.0
+"""For one message; nobody waits that long unless something is broken."""
 
 
 @pytest.fixture
@@ -48,20 +53,20 @@ class Socket(ApplicationCommunicator):
     async def connect(self) -> bool:
         """Open it; False where the handshake is refused."""
         await self.send_input({"type": "websocket.connect"})
-        return bool((await self.receive_output(5))["type"] == "websocket.accept")
+        return bool((await self.receive_output(PATIENCE_S))["type"] == "websocket.accept")
 
     async def tell(self, text: str) -> None:
         await self.send_input({"type": "websocket.receive", "text": text})
 
-    async def hear(self, timeout_s: float = 10) -> dict[str, Any]:
-        message = await self.receive_output(timeout_s)
+    async def hear(self) -> dict[str, Any]:
+        message = await self.receive_output(PATIENCE_S)
         assert message["type"] == "websocket.send", message
         return dict(json.loads(message["text"]))
 
-    async def closed_with(self, timeout_s: float = 10) -> int:
+    async def closed_with(self) -> int:
         """Read until the server closes; the close code."""
         while True:
-            message = await self.receive_output(timeout_s)
+            message = await self.receive_output(PATIENCE_S)
             if message["type"] == "websocket.close":
                 return int(message["code"])
 
@@ -77,7 +82,7 @@ async def socket(path: str, *, session: str = "", origin: str | None = ORIGIN) -
     finally:
         with suppress(asyncio.CancelledError):
             await opened.send_input({"type": "websocket.disconnect", "code": 1001})
-            await opened.wait(5)
+            await opened.wait(PATIENCE_S)
 
 
 class Page:
@@ -109,8 +114,15 @@ class Page:
                 assert event["seq"] == self.after + 1
                 self.events.append(event)
 
-    async def follow(self, opened: Socket, until: int, timeout_s: float = 20) -> None:
+    async def follow(self, opened: Socket, until: int) -> None:
         """Read until event ``until`` is there."""
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(PATIENCE_S):
             while self.after < until:
-                self.take(await opened.hear(timeout_s))
+                self.take(await opened.hear())
+
+
+async def subscribed() -> None:
+    """Return once the process listens to Redis, so that the next change is told and not found by looking."""
+    async with asyncio.timeout(PATIENCE_S), Redis.from_url(settings.REDIS_URL) as redis:
+        while (await redis.pubsub_numsub(ACCOUNT_CHANNEL))[0][1] == 0:
+            await asyncio.sleep(0.02)

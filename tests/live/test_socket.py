@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from django.contrib.sessions.models import Session
 from redis.asyncio import Redis
 
 from tests.factories import mae_events, metric_events, next_attempt, tell
-from tests.live.conftest import Page, socket
+from tests.live.conftest import PATIENCE_S, Page, socket, subscribed
 from webapp.accounts.models import User
 from webapp.experiments import doorbell
 from webapp.experiments.models import Run
@@ -41,7 +42,7 @@ async def test_hello_says_where_the_run_stands_and_the_replay_follows(run: Run, 
     page = Page(run)
     async with socket(page.path, session=await in_database(sign_in)(ada)) as opened:
         assert await opened.connect()
-        hello = await opened.hear(5)
+        hello = await opened.hear()
         assert hello["type"] == "hello"
         assert hello["state"]["last_seq"] == run.last_seq
         assert hello["state"]["label"] == "Running"
@@ -93,9 +94,9 @@ async def test_a_later_attempt_that_rewrites_events_resets_the_page(run: Run, ad
         await page.follow(opened, until=20)
         await in_database(next_attempt)(run)
         await in_database(tell)(run, metric_events(4, first=8))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while page.num_resets == 0:
-                page.take(await opened.hear(10))
+                page.take(await opened.hear())
         assert page.after == 7
         await page.follow(opened, until=11)
     assert held(page) == await in_database(stored)(run)
@@ -115,9 +116,9 @@ async def test_a_page_that_was_away_during_the_rewriting_is_reset_at_its_return(
         await in_database(tell)(run, metric_events(9, first=first))
     async with socket(page.path, session=session) as opened:
         await opened.connect()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while held(page) != await in_database(stored)(run):
-                page.take(await opened.hear(10))
+                page.take(await opened.hear())
     assert page.num_resets == 1
 
 
@@ -125,11 +126,11 @@ async def test_a_change_of_state_is_told_without_any_event(run: Run, ada: User, 
     page = Page(run)
     async with socket(page.path, session=await in_database(sign_in)(ada)) as opened:
         await opened.connect()
-        await opened.hear(5)
+        await opened.hear()
         await in_database(request_pause)(actor=ada, run_id=run.pk)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while page.state.get("status") != "pausing":
-                page.take(await opened.hear(10))
+                page.take(await opened.hear())
     assert page.state["actions"] == ["stop"]
 
 
@@ -141,7 +142,7 @@ async def test_a_lost_wake_up_is_made_good_by_looking(
     page = Page(run)
     async with socket(page.path, session=await in_database(sign_in)(ada)) as opened:
         await opened.connect()
-        await opened.hear(5)
+        await opened.hear()
         await in_database(tell)(run, metric_events(5))
         await page.follow(opened, until=5)
 
@@ -159,7 +160,7 @@ async def test_the_subscription_comes_back_after_redis_dropped_it(
             await redis.client_kill_filter(_type="pubsub")
         await in_database(tell)(run, metric_events(2, first=3))
         await page.follow(opened, until=4)
-        await asyncio.sleep(1)
+        await subscribed()
         await in_database(tell)(run, metric_events(2, first=5))
         await page.follow(opened, until=6)
 
@@ -169,7 +170,7 @@ async def test_a_burst_of_5000_events_arrives_complete_and_in_order(run: Run, ad
     async with socket(page.path, session=await in_database(sign_in)(ada)) as opened:
         await opened.connect()
         await in_database(tell)(run, metric_events(5000))
-        await page.follow(opened, until=5000, timeout_s=60)
+        await page.follow(opened, until=5000)
     assert len(page.events) == 5000
 
 
@@ -195,7 +196,7 @@ async def test_after_20_random_disconnects_the_page_equals_the_database(run: Run
             try:
                 async with asyncio.timeout(seconds):
                     while True:
-                        page.take(await opened.hear(60))
+                        page.take(await opened.hear())
             except TimeoutError:
                 return
 
@@ -205,10 +206,10 @@ async def test_after_20_random_disconnects_the_page_equals_the_database(run: Run
         await asyncio.sleep(rng.uniform(0, 0.05))
     await writer
     assert done.is_set()
-    async with socket(page.path, session=session) as opened, asyncio.timeout(20):
+    async with socket(page.path, session=session) as opened, asyncio.timeout(PATIENCE_S):
         await opened.connect()
         while held(page) != await in_database(stored)(run):
-            page.take(await opened.hear(20))
+            page.take(await opened.hear())
 
 
 async def test_twenty_viewers_at_the_same_place_share_one_reading(
@@ -218,18 +219,15 @@ async def test_twenty_viewers_at_the_same_place_share_one_reading(
     read = feed.next_batch
     monkeypatch.setattr(feed, "next_batch", lambda *args: asked.append(args) or read(*args))
     session, pages = await in_database(sign_in)(ada), [Page(run) for _ in range(20)]
-
-    async def watch(page: Page) -> None:
-        async with socket(page.path, session=session) as opened:
-            await opened.connect()
-            await page.follow(opened, until=30)
-
-    watching = [asyncio.create_task(watch(page)) for page in pages]
-    await asyncio.sleep(1)
-    for first in (1, 11, 21):
-        await in_database(tell)(run, metric_events(10, first=first))
-        await asyncio.sleep(0.3)
-    await asyncio.gather(*watching)
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(socket(page.path, session=session)) for page in pages]
+        for one in opened:
+            assert await one.connect()
+            assert (await one.hear())["type"] == "hello"
+        asked.clear()
+        for last in (10, 20, 30):
+            await in_database(tell)(run, metric_events(10, first=last - 9))
+            await asyncio.gather(*(page.follow(one, until=last) for page, one in zip(pages, opened, strict=True)))
     assert all(held(page) == held(pages[0]) for page in pages)
     assert len(asked) < 20
 
@@ -242,7 +240,7 @@ async def test_who_may_watch(
     session = await in_database(sign_in)(people[who]) if who in people else ""
     async with socket(Page(run).path, session=session) as opened:
         await opened.connect()
-        first = await opened.receive_output(5)
+        first = await opened.receive_output(PATIENCE_S)
     assert first.get("code") == code
     assert (code is None) == (first["type"] == "websocket.send")
 
@@ -267,8 +265,8 @@ async def test_signing_out_closes_open_sockets_at_once(run: Run, ada: User, sign
     session = await in_database(sign_in)(ada)
     async with socket(Page(run).path, session=session) as opened:
         await opened.connect()
-        await opened.hear(5)
-        await asyncio.sleep(0.5)
+        await opened.hear()
+        await subscribed()
         await in_database(_sign_out)(session)
         assert await opened.closed_with() == 4401
 
@@ -285,8 +283,8 @@ def _sign_out(session: str) -> None:
 async def test_whoever_leaves_the_workspace_loses_the_socket(run: Run, ben: User, sign_in: SignIn) -> None:
     async with socket(Page(run).path, session=await in_database(sign_in)(ben)) as opened:
         await opened.connect()
-        await opened.hear(5)
-        await asyncio.sleep(0.5)
+        await opened.hear()
+        await subscribed()
         await in_database(ben.memberships.all().delete)()
         assert await opened.closed_with() == 4404
 
@@ -309,7 +307,7 @@ async def test_rights_are_looked_up_again_even_if_nobody_tells(
     monkeypatch.setattr("webapp.live.signals.tell_sockets", lambda: None)
     async with socket(Page(run).path, session=await in_database(sign_in)(ben)) as opened:
         await opened.connect()
-        await opened.hear(5)
+        await opened.hear()
         await in_database(ben.memberships.all().delete)()
         assert await opened.closed_with() == 4404
 

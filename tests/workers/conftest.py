@@ -65,7 +65,7 @@ def sleeper() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts processes that do nothing, in sessions of their own; whatever is left of them is killed afterwards."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(code: str = "import time; time.sleep(60)", **env: str) -> subprocess.Popen[bytes]:
+    def start(code: str = "import time; time.sleep(600)", **env: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [sys.executable, "-c", code], start_new_session=True, env={**os.environ, **env}, stdout=subprocess.PIPE
         )

@@ -117,7 +117,7 @@ def test_earlier_attempts_count_towards_the_time_limit(make_run: MakeRun, make_w
     fleet.finish_run(run_id=run.pk, token=claim.token, outcome=outcome)
     again = fleet.claim_run(worker=worker)
     assert again is not None
-    assert again.seconds_used == pytest.approx(100, abs=5)
+    assert again.seconds_used == pytest.approx(100, abs=30)
 
 
 NUM_WORKERS, NUM_RUNS = 16, 200

@@ -28,7 +28,7 @@ def var_dir() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def wait_for(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
+def wait_for(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -76,7 +76,7 @@ def test_a_pid_file_that_names_another_program_is_not_believed(var_dir: Path) ->
     content = pid_file.read_text()
     server.stop()
     owner = pid_file.parent.stat()
-    with subprocess.Popen(["sleep", "60"], user=owner.st_uid, group=owner.st_gid) as stranger:
+    with subprocess.Popen(["sleep", "600"], user=owner.st_uid, group=owner.st_gid) as stranger:
         pid_file.write_text(content.replace(content.splitlines()[0], str(stranger.pid), 1))
         os.chown(pid_file, owner.st_uid, owner.st_gid)
         assert server.running() is None

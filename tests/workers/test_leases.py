@@ -74,7 +74,7 @@ def test_an_expired_lease_sends_the_run_back_with_a_wait(make_run: MakeRun, make
     run.refresh_from_db()
     assert (run.status, run.failed_attempts, run.worker) == (RunStatus.QUEUED, 1, None)
     assert run.not_before is not None
-    assert 5 < (run.not_before - timezone.now()).total_seconds() <= timing.BACKOFF_S
+    assert 0 < (run.not_before - timezone.now()).total_seconds() <= timing.BACKOFF_S
     assert "goes on from its last checkpoint" in run.phase_text
     assert Slot.objects.get().run is None
 
@@ -96,7 +96,7 @@ def test_a_claim_that_never_started_is_not_counted(make_run: MakeRun, make_worke
     assert fleet.claim_run(worker=make_worker()) is not None
     run.refresh_from_db()
     wait = run.lease_expires_at - timezone.now()
-    assert wait == pytest.approx(timedelta(seconds=timing.CLAIM_DEADLINE_S), abs=timedelta(seconds=5))
+    assert wait == pytest.approx(timedelta(seconds=timing.CLAIM_DEADLINE_S), abs=timedelta(seconds=30))
     expire(run)
     fleet.reap()
     run.refresh_from_db()
@@ -168,9 +168,9 @@ def test_the_reaper_kills_the_child_of_a_silent_supervisor_and_all_it_started(
 ) -> None:
     run = make_run()
     mark = {MARK: lease_mark(run.pk, 1)}
-    daemon = "import subprocess, sys, time; code = 'import time; time.sleep(60)'; "
+    daemon = "import subprocess, sys, time; code = 'import time; time.sleep(600)'; "
     daemon += "p = subprocess.Popen([sys.executable, '-c', code], start_new_session=True, stdout=subprocess.DEVNULL); "
-    child = sleeper(daemon + "print(p.pid, flush=True); time.sleep(60)", **mark)
+    child = sleeper(daemon + "print(p.pid, flush=True); time.sleep(600)", **mark)
     bystander = sleeper(**{MARK: lease_mark(run.pk, 2)})
     assert child.stdout is not None
     grandchild = identify(int(child.stdout.readline()))
@@ -178,7 +178,7 @@ def test_the_reaper_kills_the_child_of_a_silent_supervisor_and_all_it_started(
     started(run, make_worker(), identify(child.pid))
     expire(run)
     fleet.reap()
-    assert child.wait(5) == -9
+    assert child.wait(60) == -9
     assert not grandchild.is_alive
     assert bystander.poll() is None
     assert Slot.objects.get().run is None
@@ -232,7 +232,7 @@ def test_a_requeued_run_frees_the_slot_of_its_old_attempt(
     run.created_by.is_staff = True
     experiments.requeue(actor=run.created_by, run_id=run.pk)
     fleet.reap_machine()
-    assert child.wait(5) == -9
+    assert child.wait(60) == -9
     assert Slot.objects.get().run is None
 
 
