@@ -18,6 +18,14 @@ class JudgeUnreliable(RuntimeError):
     """The judge's agreement with the truth fell below the limit the spec sets."""
 
 
+class EngineError(ValueError):
+    """An engine that cannot be used here, or not with this model or these settings; the message is one sentence."""
+
+
+class EngineLost(RuntimeError):
+    """A process or server of the engine died or stopped answering; another try may go well."""
+
+
 def failure_of(error: Exception) -> tuple[str, str]:
     """Kind and sentence of a failure."""
     from training_core.policies.load import ModelError
@@ -29,6 +37,8 @@ def failure_of(error: Exception) -> tuple[str, str]:
         DataError: "data",
         JudgeUnreliable: "judge",
         Diverged: "diverged",
+        EngineError: "spec",
+        EngineLost: "lost_worker",
     }
     if kind := kinds.get(type(error)):
         return kind, str(error)
