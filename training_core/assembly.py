@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from training_core.distributed.parallel import Parallel
-from training_core.engines.build import make_engine, samples_learners_weights
+from training_core.engines.build import check_engine, make_engine, samples_learners_weights
 from training_core.learn.learner import Learner
 from training_core.methods.base import SelfPlay
 from training_core.methods.registry import find_method
@@ -34,8 +34,9 @@ class Parts:
 def assemble(
     spec: ExperimentSpec, *, models_dir: Path, device: torch.device, parallel: Parallel, progress: Progress
 ) -> Parts:
-    """Load what the spec names. Raises ``ModelError`` or ``DataError`` for what a person can fix."""
+    """Load what the spec names. Raises ``ModelError``, ``DataError`` or ``EngineError`` for what a person can fix."""
     assert isinstance(spec.method, OnlineSpec)
+    check_engine(spec, num_processes=parallel.size)
     method_class = find_method(spec.method.name)
     domain = make_domain(spec.task)
     roster = load_roster(spec, models_dir=models_dir, device=device, progress=progress)

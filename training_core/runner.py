@@ -177,8 +177,9 @@ class Run:
         torch.manual_seed(derive_seed(self.spec.seed, self._step, "torch"))
         with self._watch("update"):
             learnt = self._learner.update(played.batch.rollouts, lessons, order=order)
-        with self._watch("wait"):
-            self._rollouts.settle()
+        if self.spec.learner.ahead:
+            with self._watch("wait"):
+                self._rollouts.settle()
         with self._watch("publish"):
             self._engine.publish(self._step)
         self._check_divergence()

@@ -1,0 +1,40 @@
+"""Sampling with transformers from weights of its own, while the learner's are in use or in pieces."""
+
+from collections.abc import Sequence
+
+from training_core.distributed.tensors import whole
+from training_core.engines.transformers import TransformersEngine
+from training_core.play.requests import Completion, Request
+from training_core.policies.replica import Replica
+from training_core.policies.roster import Roster
+from training_core.stopwatch import Stopwatch
+
+
+class ReplicaEngine:
+    """The transformers engine on a replica, which holds the learner's weights as of the last ``publish``."""
+
+    def __init__(self, roster: Roster, *, max_batch: int) -> None:
+        self._roster = roster
+        self._replica = Replica(roster.policies)
+        self._engine = TransformersEngine(self._replica.policies, max_batch=max_batch)
+
+    @property
+    def watch(self) -> Stopwatch:
+        return self._engine.watch
+
+    def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
+        """Completions of every request, in order."""
+        return self._engine.generate(requests)
+
+    def publish(self, version: int) -> None:
+        """Copy the learner's weights; nothing may be being sampled meanwhile. All ranks must publish together."""
+        for name in self._roster.trained:
+            trained = self._roster.policies[name].trained_parameters()
+            self._replica.refresh(name, ((path, whole(tensor)) for path, tensor in trained))
+        self._engine.publish(version)
+
+    def sleep(self) -> None:
+        """The replica stays where it is."""
+
+    def close(self) -> None:
+        self._engine.close()
