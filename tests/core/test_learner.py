@@ -12,8 +12,8 @@ from training_core.learn.optimizers import OptimizerSet
 from training_core.play.records import Rollout
 from training_core.play.requests import Completion
 from training_core.policies.loaded import LoadedPolicy, start_copy
-from training_core.spec.learning import ClippedPolicyLoss, OptimizerSpec
 from training_core.spec.learner import LearnerSpec
+from training_core.spec.learning import ClippedPolicyLoss, OptimizerSpec
 from training_core.spec.online import OnlineSpec, RehearsalSpec
 
 

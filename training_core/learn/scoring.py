@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from training_core.learn.logprobs import Text, completion_logprobs, micro_batches
+from training_core.learn.logprobs import Text
+from training_core.learn.passes import best_pass
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.learner import LearnerSpec
 
@@ -20,17 +21,24 @@ class Scorer:
     def __init__(self, policy: LoadedPolicy, settings: LearnerSpec) -> None:
         self.policy = policy
         self.autocasts = autocasts(settings, policy.model)
+        if settings.gradient_checkpointing and policy.model.supports_gradient_checkpointing:
+            policy.model.gradient_checkpointing_enable({"use_reentrant": False})
+        with policy.active():
+            self._pass = best_pass(policy, settings)
 
     def cut(self, texts: Sequence[Text], *, budget_tokens: int) -> list[list[int]]:
         """Indices of ``texts`` in micro-batches of at most ``budget_tokens`` tokens each (one text at the least)."""
-        return list(micro_batches(texts, budget_tokens=budget_tokens))
+        return self._pass.cut(texts, budget_tokens)
 
     def __call__(
         self, texts: Sequence[Text], *, temperature: float, with_entropy: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Log-prob, and entropy if asked for, of every completion token in the order of ``texts``: N numbers each, in nats."""
+        """Log-prob, and entropy if asked for, of every completion token in the order of ``texts``: N numbers each, in nats.
+
+        The policy must be active.
+        """
         with self._precision():
-            return completion_logprobs(self.policy.model, texts, temperature=temperature, with_entropy=with_entropy)
+            return self._pass(texts, temperature=temperature, with_entropy=with_entropy)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if not self.autocasts:

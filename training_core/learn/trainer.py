@@ -6,12 +6,13 @@ Shapes: N completion tokens, laid end to end.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-from training_core.distributed.parallel import Parallel, deal
+from training_core.distributed.parallel import Parallel
 from training_core.learn.correction import truncated_importance
+from training_core.learn.dealing import AnyText, own_micro_batches
 from training_core.learn.logprobs import Text
 from training_core.learn.losses import clipped_policy_loss, k3
 from training_core.learn.meter import Meter
@@ -22,8 +23,6 @@ from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.learner import LearnerSpec
 from training_core.spec.online import OnlineSpec
 from training_core.stopwatch import Stopwatch
-
-AnyText = TypeVar("AnyText", bound=Text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,14 +177,8 @@ class PolicyTrainer:
         return [replace(row, old_logp=logps[place]) for place, row in enumerate(rows)]
 
     def _micro_batches(self, texts: Sequence[AnyText]) -> list[tuple[list[AnyText], int]]:
-        """This process's micro-batches, each with 1 or, when it only keeps step with the other processes, 0."""
         budget_tokens = self._method.optimizer.micro_batch_tokens
-        hands = deal([text.length for text in texts], self._parallel.size)
-        cuts = [self._score.cut([texts[i] for i in hand], budget_tokens=budget_tokens) for hand in hands]
-        hand = hands[self._parallel.rank]
-        mine = [([texts[hand[place]] for place in batch], 1) for batch in cuts[self._parallel.rank]]
-        idle = max(map(len, cuts)) - len(mine)
-        return mine + [([min(texts, key=lambda text: text.length)], 0) for _ in range(idle)]
+        return own_micro_batches(self._score, texts, budget_tokens=budget_tokens, parallel=self._parallel)
 
     def _backward(self, loss: torch.Tensor) -> None:
         with self._watch("backward"):

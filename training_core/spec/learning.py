@@ -43,6 +43,14 @@ class ClippedPolicyLoss(Block):
 PolicyLossSpec = ClippedPolicyLoss
 
 
+class DpoLoss(Block):
+    """Direct preference optimisation: make the chosen completion likelier than the rejected one, measured against a reference."""
+
+    kind: Literal["dpo"] = "dpo"
+    beta: Annotated[float, Field(gt=0, le=10)] = 0.1
+    """How hard the reference holds the policy back: small values let it go far."""
+
+
 class OptimizerSpec(Block):
     """AdamW, or Muon on the matrices with AdamW on the rest."""
 
