@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
-
+from training_core.distributed.parallel import Alone, Parallel
 from training_core.learn.optimizers import OptimizerSet
+from training_core.policies.files import ForeignWeights, load_optimizer, load_policy_into, save_optimizer, save_policy
 from training_core.policies.load import ModelError
 from training_core.policies.loaded import LoadedPolicy
 
 PREFIX = "step-"
-ADAPTER_FILE = "adapter_model.safetensors"
+_ALONE = Alone()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +47,36 @@ def save(
     policies: Mapping[str, LoadedPolicy],
     optimizers: Mapping[str, OptimizerSet],
     state: dict[str, Any],
+    parallel: Parallel = _ALONE,
+    sharded: bool = False,
 ) -> Checkpoint:
-    """Write ``folder/step-<step>``; kill the process at any moment and either the whole checkpoint is there or none.
+    """Write ``folder/step-<step>``; kill any process at any moment and either the whole checkpoint is there or none.
 
-    ``policies`` are the trained ones, each with its optimiser.
+    ``policies`` are the trained ones, each with its optimiser. All processes of a run call this; ``sharded`` lets each of them
+    write what it holds, otherwise rank 0 gathers and writes everything. ``state`` is rank 0's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    final, aside = folder / f"{PREFIX}{step:06d}", folder / f".tmp-{step:06d}"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
+    aside = folder / f".tmp-{step:06d}"
+    if parallel.rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+    parallel.barrier()
     numbers = {}
     for name, policy in policies.items():
-        _save_policy(policy, aside / policy_folder(name))
+        save_policy(policy, aside / policy_folder(name), parallel=parallel, sharded=sharded)
         tensors, numbers[name] = optimizers[name].state_dict()
-        save_file(tensors, aside / _optimizer_file(name))
-    (aside / "state.json").write_text(json.dumps({**state, "optimizers": numbers}), encoding="utf-8")
+        save_optimizer(tensors, aside, _named("optimizer", name), parallel=parallel, sharded=sharded)
+    parallel.barrier()
+    sealed = _seal(aside, folder, step, state={**state, "optimizers": numbers}) if parallel.rank == 0 else None
+    saved = parallel.broadcast(sealed)
+    assert saved is not None
+    return saved
+
+
+def _seal(aside: Path, folder: Path, step: int, *, state: dict[str, Any]) -> Checkpoint:
+    """Put the state beside the tensors, the manifest beside everything, and all of it in its place."""
+    final = folder / f"{PREFIX}{step:06d}"
+    (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
     files = {
         str(path.relative_to(aside)): {"sha256": _sha256(path), "num_bytes": path.stat().st_size}
         for path in sorted(aside.rglob("*"))
@@ -118,9 +133,16 @@ def tidy(folder: Path, *, keep: int) -> None:
 
 
 def restore(
-    checkpoint: Checkpoint, *, policies: Mapping[str, LoadedPolicy], optimizers: Mapping[str, OptimizerSet]
+    checkpoint: Checkpoint,
+    *,
+    policies: Mapping[str, LoadedPolicy],
+    optimizers: Mapping[str, OptimizerSet],
+    parallel: Parallel = _ALONE,
 ) -> dict[str, Any]:
-    """Put weights and optimisers back; returns the state. Raises ``ModelError`` for a checkpoint of other policies."""
+    """Put weights and optimisers back, written by however many processes; returns the state.
+
+    Raises ``ModelError`` for a checkpoint of other policies.
+    """
     state = checkpoint.state()
     if state["optimizers"].keys() != policies.keys():
         held, wanted = ", ".join(state["optimizers"]), ", ".join(policies)
@@ -129,43 +151,14 @@ def restore(
         )
     for name, policy in policies.items():
         try:
-            _restore_policy(policy, checkpoint.path / policy_folder(name))
-        except (RuntimeError, FileNotFoundError) as error:
+            load_policy_into(policy, checkpoint.path / policy_folder(name), parallel=parallel)
+        except (ForeignWeights, FileNotFoundError) as error:
             raise ModelError(
                 f"The checkpoint {checkpoint.path.name} holds the weights of another model; start a new run instead."
             ) from error
-        optimizers[name].load_state_dict(load_file(checkpoint.path / _optimizer_file(name)), state["optimizers"][name])
+        tensors = load_optimizer(optimizers[name], checkpoint.path, _named("optimizer", name), parallel=parallel)
+        optimizers[name].load_state_dict(tensors, state["optimizers"][name])
     return state
-
-
-def _save_policy(policy: LoadedPolicy, folder: Path) -> None:
-    if policy.adapter is None:
-        policy.model.save_pretrained(folder, max_shard_size="1000GB")
-    else:
-        from peft import get_peft_model_state_dict
-
-        tensors = get_peft_model_state_dict(policy.model, adapter_name=policy.adapter, save_embedding_layers=False)
-        policy.model.peft_config[policy.adapter].save_pretrained(str(folder))
-        # A tensor may be a view of another; safetensors writes whole ones only.
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / ADAPTER_FILE)
-    policy.tokenizer.save_pretrained(folder)
-
-
-def _restore_policy(policy: LoadedPolicy, folder: Path) -> None:
-    if policy.adapter is not None:
-        from peft import set_peft_model_state_dict
-
-        set_peft_model_state_dict(policy.model, load_file(folder / ADAPTER_FILE), adapter_name=policy.adapter)
-        return
-    missing, unexpected = policy.model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
-    tied = set(getattr(policy.model, "_tied_weights_keys", None) or ())
-    if unexpected or set(missing) - tied:
-        raise RuntimeError("tensors are missing or unknown")
-    policy.model.tie_weights()
-
-
-def _optimizer_file(name: str) -> str:
-    return _named("optimizer", name) + ".safetensors"
 
 
 def _named(what: str, policy: str) -> str:

@@ -14,6 +14,7 @@ from training_core.evaluate.held_out import Evaluation
 from training_core.methods import registry
 from training_core.methods.base import Role, RolloutCost, SelfPlay
 from training_core.play.records import Rollout, StepBatch
+from training_core.policies.files import ADAPTER_FILE
 from training_core.policies.load import load_policy
 from training_core.runner import Run
 from training_core.spec.events import RunPhase
@@ -114,7 +115,7 @@ def test_several_policies_resume_like_one(weights, adapter, model, tmp_path):
     Run(spec, tmp_path / "whole").execute()
     Run(spec.model_copy(update={"steps": 2}), tmp_path / "parts").execute()
     assert Run(spec, tmp_path / "parts").execute(resume=True) is RunPhase.SUCCEEDED
-    file = "model.safetensors" if adapter is None else checkpoints.ADAPTER_FILE
+    file = "model.safetensors" if adapter is None else ADAPTER_FILE
     for role in ("proposer", "solver"):
         assert not differ(saved(tmp_path / "whole", role, file), saved(tmp_path / "parts", role, file))
     assert [fact for fact in facts(tmp_path / "whole") if fact["step"] == 4] == [
@@ -126,9 +127,7 @@ def test_adapters_of_a_checkpoint_load_as_adapters(model, tmp_path):
     from peft import PeftModel
 
     Run(mae(model, weights="adapters", adapter=LORA), tmp_path).execute()
-    assert differ(
-        saved(tmp_path, "proposer", checkpoints.ADAPTER_FILE), saved(tmp_path, "solver", checkpoints.ADAPTER_FILE)
-    )
+    assert differ(saved(tmp_path, "proposer", ADAPTER_FILE), saved(tmp_path, "solver", ADAPTER_FILE))
     base = load_policy(
         ModelSpec(source=str(model)), task=ArithmeticTask(), models_dir=model, device="cpu", progress=lambda *_: None
     )

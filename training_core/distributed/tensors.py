@@ -14,9 +14,9 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def part_like(tensor: torch.Tensor, target: Any) -> torch.Tensor:
-    """What this rank holds of the whole ``tensor`` if it is split as ``target`` is; all of it where that one is whole."""
+    """What this rank holds of ``tensor`` if it is split as ``target`` is; all of it where that one is whole."""
     tensor = tensor.to(target.device)
-    if not is_split(target):
+    if not is_split(target) or is_split(tensor):
         return tensor
     from torch.distributed.tensor import distribute_tensor
 

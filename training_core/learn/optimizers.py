@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from training_core.distributed.tensors import part_like, whole
 from training_core.spec.learning import OptimizerSpec
 
 EMBEDDING_NAMES = ("embed_tokens", "lm_head", "wte", "wpe")
@@ -49,7 +50,7 @@ class OptimizerSet:
         for parameter in self.parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._spec.grad_clip))
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.parameters, self._spec.grad_clip)))
         if not isfinite(norm):
             self.num_skipped += 1
             self.num_skipped_in_a_row += 1
@@ -65,7 +66,7 @@ class OptimizerSet:
         return norm
 
     def state_dict(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Tensors by ``parameter/key`` and the few numbers beside them."""
+        """Tensors by ``parameter/key``, split where the parameter is, and the few numbers beside them."""
         tensors: dict[str, torch.Tensor] = {}
         for optimizer in self._optimizers:
             for parameter, state in optimizer.state.items():
@@ -79,6 +80,12 @@ class OptimizerSet:
         }
         return tensors, numbers
 
+    def empty_state(self, path: str, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+        """A tensor to read one of those of ``state_dict`` into."""
+        name = path.rpartition("/")[0]
+        parameter = next(parameter for parameter in self.parameters if self._names[id(parameter)] == name)
+        return torch.empty_like(parameter, dtype=dtype) if shape == parameter.shape else torch.empty(shape, dtype=dtype)
+
     def load_state_dict(self, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
         by_name: dict[str, dict[str, torch.Tensor]] = {}
         for path, tensor in tensors.items():
@@ -89,7 +96,7 @@ class OptimizerSet:
                 for parameter in group["params"]:
                     if state := by_name.get(self._names[id(parameter)]):
                         optimizer.state[parameter] = {
-                            key: value.clone() if key == "step" else value.to(parameter.device).clone()
+                            key: value.clone() if key == "step" else part_like(value, parameter).clone()
                             for key, value in state.items()
                         }
         self._num_steps = int(numbers["num_steps"])
