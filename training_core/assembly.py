@@ -1,5 +1,6 @@
 """From a spec to the parts of a run in memory: policies, engine, learner, method."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,10 @@ class Parts:
 def assemble(
     spec: ExperimentSpec, *, models_dir: Path, device: torch.device, parallel: Parallel, progress: Progress
 ) -> Parts:
-    """Load what the spec names. Raises ``ModelError``, ``DataError`` or ``EngineError`` for what a person can fix."""
+    """Load what the spec names; the engine is the caller's to close.
+
+    Raises ``ModelError``, ``DataError`` or ``EngineError`` for what a person can fix.
+    """
     assert isinstance(spec.method, OnlineSpec)
     check_engine(spec, num_processes=parallel.size)
     method_class = find_method(spec.method.name)
@@ -43,17 +47,20 @@ def assemble(
     style = roster.first.style
     if spec.method.rehearsal is not None and style != "starter":
         raise ModelError(f"{spec.model.source} does not speak the starter's language, which method.rehearsal needs.")
-    engine = make_engine(spec, roster, parallel)
-    learner = Learner(
-        spec.method,
-        spec.learner,
-        {name: roster.policies[name] for name in roster.trained},
-        policy_of=roster.policy_of,
-        reference=roster.start,
-        parallel=parallel,
-        sampler_is_learner=samples_learners_weights(spec),
-    )
-    method = method_class(spec, domain, prompts_for(method_class.slug, style))
+    with ExitStack() as on_failure:
+        engine = make_engine(spec, roster, parallel)
+        on_failure.callback(engine.close)
+        learner = Learner(
+            spec.method,
+            spec.learner,
+            {name: roster.policies[name] for name in roster.trained},
+            policy_of=roster.policy_of,
+            reference=roster.start,
+            parallel=parallel,
+            sampler_is_learner=samples_learners_weights(spec),
+        )
+        method = method_class(spec, domain, prompts_for(method_class.slug, style))
+        on_failure.pop_all()
     return Parts(domain=domain, roster=roster, engine=engine, learner=learner, method=method)
 
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from training_core.policies.load import ModelError, load_policy, with_adapters
 from training_core.policies.recipe import Recipe
+from training_core.policies.replica import Replica
 from training_core.policies.teaching import new_policy
 from training_core.policies.tokenizer import build_tokenizer, load_tokenizer
 from training_core.spec.model import LoraSpec, ModelSpec
@@ -205,3 +206,28 @@ def test_adapters_on_one_model_are_switched_and_put_back(folder):
     assert all(parameter.grad is not None for _, parameter in blue.trained_parameters())
     assert all(parameter.grad is None for _, parameter in red.trained_parameters())
     assert list(red.without_adapter().trained_parameters()) == []
+
+
+def test_a_replica_holds_what_is_trained_twice_and_the_rest_once(folder):
+    base = load(folder)
+    model = with_adapters(base.model, LoraSpec(rank=2), ["red", "blue"])
+    red = replace(base, model=model, adapter="red")
+    policies = {"red": red, "blue": replace(red, adapter="blue"), "start": red.without_adapter()}
+    replica = Replica(policies)
+    twin = replica.policies["red"].model
+    assert replica.policies["blue"].model is replica.policies["start"].model is twin
+    trained = {name for policy in policies.values() for name, _ in policy.trained_parameters()}
+    own = dict(twin.named_parameters())
+    assert {name for name, tensor in model.named_parameters() if tensor is not own[name]} == trained
+    with torch.no_grad():
+        for _, parameter in red.trained_parameters():
+            parameter.add_(0.1)
+    ids = torch.tensor([base.encode(language.solve_prompt("1+2"))])
+
+    def same(name):
+        with policies[name].active(), replica.policies[name].active():
+            return torch.equal(model(ids).logits, twin(ids).logits)
+
+    assert (same("red"), same("blue"), same("start")) == (False, True, True)
+    replica.refresh("red", red.trained_parameters())
+    assert (same("red"), same("blue"), same("start")) == (True, True, True)

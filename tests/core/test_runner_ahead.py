@@ -26,8 +26,8 @@ def model(tmp_path_factory):
     return make_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
-def ahead_of(model, **changes):
-    return spec_of(model, learner={"ahead": 1}, **changes)
+def ahead_of(folder, **changes):
+    return spec_of(folder, learner={"ahead": 1}, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,25 @@ def test_a_run_that_is_killed_while_it_rolls_out_ahead_equals_one_that_was_not(w
     process.wait()
     assert Run(ahead_of(model), tmp_path).execute(resume=True) is RunPhase.SUCCEEDED
     assert_same_run(tmp_path, whole)
+
+
+def test_adapters_with_a_frozen_judge_resume_ahead_too(model, tmp_path):
+    spec = ahead_of(
+        model,
+        steps=4,
+        model={"source": str(model), "adapter": {"rank": 4, "dropout": 0.1}},
+        weights={"kind": "adapters"},
+        method={**spec_of(model).method.model_dump(), "judge": {"kind": "frozen"}},
+    )
+    Run(spec, tmp_path / "whole").execute()
+
+    def pause(event):
+        if event["kind"] == "metric" and event["step"] == 2:
+            command(tmp_path / "parts", "pause")
+
+    assert Run(spec, tmp_path / "parts", listener=pause).execute() is RunPhase.PAUSED
+    assert Run(spec, tmp_path / "parts").execute(resume=True) is RunPhase.SUCCEEDED
+    assert facts(tmp_path / "parts") == facts(tmp_path / "whole")
 
 
 def test_ctrl_c_saves_after_the_step_and_a_second_one_is_not_needed(model, tmp_path):
