@@ -28,6 +28,8 @@ LORA = {"rank": 4, "dropout": 0.1}
 
 class DuelSpec(OnlineSpec):
     name: Literal["duel"] = "duel"
+    prize: float = 1.0
+    """Reward of each answer, per token of its question."""
 
 
 class Duel(SelfPlay):
@@ -56,7 +58,12 @@ class Duel(SelfPlay):
         self.num_rounds = getattr(self, "num_rounds", 0) + 1
         return [
             Rollout(role="asker", group="a", completion=question, reward=float(len(answer.token_ids))),
-            Rollout(role="answerer", group="b", completion=answer, reward=float(len(question.token_ids))),
+            Rollout(
+                role="answerer",
+                group="b",
+                completion=answer,
+                reward=len(question.token_ids) * self.experiment.method.prize,
+            ),
         ][index % 2]
 
     async def evaluate(self, play):
@@ -149,6 +156,14 @@ def test_a_method_may_train_two_models_of_its_own(model, tmp_path):
     Run(spec, tmp_path / "parts").execute(resume=True)
     assert not differ(saved(tmp_path / "parts", "asks"), asks)
     assert not differ(saved(tmp_path / "parts", "answers"), answers)
+
+
+def test_one_policy_whose_gradients_are_not_finite_ends_the_run(model, tmp_path):
+    method = {"name": "duel", "sampling": {"max_tokens": 8}, "prize": 1e308}
+    assert Run(spec_of(model, steps=9, method=method), tmp_path).execute() is RunPhase.FAILED
+    assert read(tmp_path)[-1]["data"]["failure"] == "diverged"
+    skipped = [dict(Run(None, tmp_path).series(f"grad/skipped_updates/{name}")) for name in ("asks", "answers")]
+    assert skipped == [{1: 0, 2: 0, 3: 0, 4: 0}, {1: 1, 2: 2, 3: 3, 4: 4}]
 
 
 def test_a_checkpoint_of_other_policies_is_refused(model, tmp_path):
