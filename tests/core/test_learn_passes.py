@@ -20,7 +20,7 @@ from training_core.learn.scoring import Scorer
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.learner import LearnerSpec
 
-SIZES = dict(vocab_size=40, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4)
+SIZES = {"vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
 SHARED, ALONE = LearnerSpec(share_prompts="always"), LearnerSpec(share_prompts="never")
 
 

@@ -1,11 +1,14 @@
 """One update of the weights: exact under any split, and in the direction of the advantage."""
 
 import copy
+from dataclasses import replace
+from math import log
 
 import pytest
 import torch
-from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
+from peft import LoraConfig, get_peft_model
 
+from tests.tiny_policy import make_tiny_policy
 from training_core.learn.learner import Learner
 from training_core.learn.logprobs import Text, completion_logprobs
 from training_core.learn.optimizers import OptimizerSet
@@ -13,27 +16,13 @@ from training_core.play.records import Rollout
 from training_core.play.requests import Completion
 from training_core.policies.loaded import LoadedPolicy, start_copy
 from training_core.spec.learner import LearnerSpec
-from training_core.spec.learning import ClippedPolicyLoss, OptimizerSpec
+from training_core.spec.learning import ClippedPolicyLoss, GroupRelative, OptimizerSpec
 from training_core.spec.online import OnlineSpec, RehearsalSpec
 
 
 @pytest.fixture
 def policy():
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=30,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=64,
-        tie_word_embeddings=True,
-        initializer_range=0.2,
-    )
-    return LoadedPolicy(
-        model=Qwen2ForCausalLM(config), tokenizer=None, style="starter", end_ids=frozenset({0}), max_context=64
-    )
+    return make_tiny_policy()
 
 
 def make_rollouts(policy, rewards=(1.0, 0.0, 0.5, 0.0, 1.0, 0.2)):
@@ -164,3 +153,135 @@ def test_optimiser_state_survives_a_round_trip_through_tensors(policy, kind):
         advance(twin, second, seed)
     for name, tensor in policy.model.state_dict().items():
         assert torch.equal(tensor, twin.state_dict()[name])
+
+
+def grpo(**loss):
+    return OnlineSpec(
+        name="test",
+        optimizer=OptimizerSpec(lr=1e-3),
+        advantage=GroupRelative(),
+        loss=ClippedPolicyLoss(**{"entropy_coef": 0.0, **loss}),
+    )
+
+
+def test_rollouts_without_advantage_are_left_out_and_change_nothing(policy):
+    rollouts = make_rollouts(policy, (1.0, 0.0, 0.3, 0.3, 0.3, 0.2))
+    for rollout, group in zip(rollouts, "aabbbc", strict=True):
+        rollout.group = group
+    rollouts = rollouts[:5]
+    quick, metrics, _ = updated(policy, grpo(), rollouts)
+    # A bonus this small changes no weight, but every row must be run for it.
+    slow, complete, _ = updated(policy, grpo(entropy_coef=1e-30), rollouts)
+    assert [rollout.advantage for rollout in rollouts[2:]] == [0.0, 0.0, 0.0]
+    assert all(torch.allclose(quick[name], slow[name], atol=1e-6) for name in quick)
+    assert metrics["loss/policy"] == pytest.approx(complete["loss/policy"], rel=1e-5)
+    assert (metrics["tokens/trained"], complete["tokens/trained"]) == (2 + 3, 2 + 3 + 4 + 5 + 6)
+
+
+def test_nothing_but_rollouts_without_advantage_is_a_step_with_gradient_0(policy):
+    _, metrics, _ = updated(policy, grpo(), make_rollouts(policy, (0.1,) * 6))
+    assert metrics["grad/norm"] == 0.0
+    assert metrics["grad/skipped_updates"] == 0.0
+
+
+def both_policies(policy):
+    return {name: replace(policy, model=copy.deepcopy(policy.model)) for name in ("left", "right")}
+
+
+def test_rollouts_go_to_the_policy_of_their_role(policy):
+    rollouts = make_rollouts(policy)
+    for rollout in rollouts[::2]:
+        rollout.role = "proposer"
+    policies = both_policies(policy)
+    learner = Learner(
+        spec(), LearnerSpec(), policies, policy_of={"solver": "left", "proposer": "right"}, reference=None
+    )
+    metrics = learner.update(rollouts, [], order=range(6))
+    expected, alone, _ = updated(policy, spec(), rollouts[1::2])
+    assert all(torch.allclose(tensor, expected[name], atol=1e-6) for name, tensor in weights(policies["left"]).items())
+    assert metrics["loss/policy/left"] == pytest.approx(alone["loss/policy"], rel=1e-5)
+    assert "loss/policy" not in metrics
+    assert metrics["tokens/trained"] == sum(len(rollout.completion.token_ids) for rollout in rollouts)
+    assert set(learner.optimizers) == {"left", "right"}
+
+
+def test_a_gradient_that_is_not_finite_skips_its_own_policy_only(policy):
+    rollouts = make_rollouts(policy)
+    rollouts[0].role, rollouts[0].reward = "proposer", float("inf")
+    policies = both_policies(policy)
+    before = weights(policy)
+    learner = Learner(
+        spec(), LearnerSpec(), policies, policy_of={"solver": "left", "proposer": "right"}, reference=None
+    )
+    metrics = learner.update(rollouts, [], order=range(6))
+    assert (metrics["grad/skipped_updates/left"], metrics["grad/skipped_updates/right"]) == (0.0, 1.0)
+    assert (learner.num_skipped, learner.num_skipped_in_a_row) == (1, 1)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(policies["right"]).items())
+    assert not all(torch.equal(tensor, before[name]) for name, tensor in weights(policies["left"]).items())
+
+
+def with_adapters(policy, names):
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "up_proj"])
+    model = get_peft_model(policy.model, config, adapter_name=names[0])
+    for name in names[1:]:
+        model.add_adapter(name, config)
+    return {name: replace(policy, model=model, adapter=name) for name in names}
+
+
+def test_adapters_learn_apart_and_take_their_base_as_reference(policy):
+    rollouts = make_rollouts(policy)
+    for rollout in rollouts[::2]:
+        rollout.role = "proposer"
+    policies = with_adapters(policy, ("left", "right"))
+    settings = OnlineSpec(name="test", optimizer=OptimizerSpec(lr=1e-2), loss=ClippedPolicyLoss(kl_coef=0.1))
+    learner = Learner(
+        settings, LearnerSpec(), policies, policy_of={"solver": "left", "proposer": "right"}, reference=None
+    )
+    before = weights(policies["left"])
+    first = learner.update(rollouts, [], order=range(6))
+    after = weights(policies["left"])
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert all("lora_" in name for name in changed)
+    assert {name.rsplit(".", 2)[1] for name in changed} == {"left", "right"}
+    second = learner.update(rollouts, [], order=range(6))
+    assert first["kl/policy_start/left"] == pytest.approx(0.0, abs=1e-6)
+    assert second["kl/policy_start/left"] > 1e-6
+    assert second["kl/policy_start/right"] > 1e-6
+
+
+def corrected(policy, rollouts, **optimizer):
+    twin = replace(policy, model=copy.deepcopy(policy.model))
+    learner = Learner(
+        spec(**optimizer),
+        LearnerSpec(correction_cap=1.5),
+        {"main": twin},
+        policy_of={"solver": "main"},
+        reference=None,
+        sampler_is_learner=False,
+    )
+    return learner.update(rollouts, [], order=range(len(rollouts))), weights(twin)
+
+
+def test_a_sampler_that_agrees_needs_no_correction(policy):
+    rollouts = make_rollouts(policy)
+    metrics, after = corrected(policy, rollouts)
+    expected, _, _ = updated(policy, spec(), rollouts)
+    assert metrics["mismatch/kl"] == pytest.approx(0.0, abs=1e-6)
+    assert metrics["mismatch/ratio_max"] == pytest.approx(1.0, abs=1e-4)
+    assert metrics["mismatch/truncated_share"] == 0.0
+    assert all(torch.allclose(after[name], expected[name], atol=1e-6) for name in after)
+
+
+@pytest.mark.parametrize("optimizer", [{}, {"minibatches": 2, "epochs": 2, "lr": 1e-6}])
+def test_a_sampler_that_differs_shows_in_the_metrics(policy, optimizer):
+    rollouts = make_rollouts(policy)
+    for rollout in rollouts:
+        rollout.completion = replace(
+            rollout.completion, logprobs=tuple(logp - log(2) for logp in rollout.completion.logprobs)
+        )
+    metrics, _ = corrected(policy, rollouts, **optimizer)
+    assert metrics["mismatch/kl"] == pytest.approx(2 - 1 - log(2), rel=1e-4)
+    assert metrics["mismatch/ratio_max"] == pytest.approx(2.0, rel=1e-4)
+    assert metrics["mismatch/truncated_share"] == 1.0
+    # The ratio of the loss is against the learner's own log-probs: nothing is clipped for the sampler's sake.
+    assert metrics["loss/clip_share"] == 0.0
