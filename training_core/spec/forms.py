@@ -111,11 +111,13 @@ class _Section:
 _GENERAL = ("name", "seed", "steps")
 _SECTIONS = (
     _Section(key="model", title="Model"),
+    _Section(key="weights", title="Weights of the roles", advanced=True),
     _Section(key="task", title="Task"),
     _Section(key="resources", title="Resources", after=True),
     _Section(key="evaluation", title="Evaluation", after=True),
     _Section(key="checkpoint", title="Checkpoints", after=True, advanced=True),
     _Section(key="engine", title="Engine", after=True, advanced=True),
+    _Section(key="learner", title="Learner", after=True, advanced=True),
 )
 _LATE_METHOD_GROUPS = ("Sampling", "Learning")
 _ADVANCED_METHOD_GROUPS = frozenset({"Pools", "Sampling", "Learning"})
