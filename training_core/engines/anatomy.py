@@ -119,10 +119,13 @@ def _layer_parts(layer: nn.Module) -> LayerParts:
         raise NotUnderstood(f"its layers consist of {', '.join(sorted(_names(layer)))}")
     attention: Any = layer.self_attn
     mlp: Any = layer.mlp
-    if not _ATTENTION <= _names(attention) <= _ATTENTION | _HEAD_NORMS:
+    if _names(attention) not in (_ATTENTION, _ATTENTION | _HEAD_NORMS):
         raise NotUnderstood(f"its attention consists of {', '.join(sorted(_names(attention)))}")
     if _names(mlp) != _MLP:
         raise NotUnderstood(f"its MLP consists of {', '.join(sorted(_names(mlp)))}")
+    for linears in ((attention.q_proj, attention.k_proj, attention.v_proj), (mlp.gate_proj, mlp.up_proj)):
+        if len({bias_of(_linear(linear)) is None for linear in linears}) > 1:
+            raise NotUnderstood("only some of the matrices it would join have a bias")
     return LayerParts(
         attention_norm=_norm(layer.input_layernorm),
         q=_linear(attention.q_proj),
@@ -144,15 +147,15 @@ def _names(module: nn.Module) -> set[str]:
 
 
 def _norm(module: Any) -> nn.Module:
-    if {name for name, _ in module.named_parameters()} != {"weight"} or norm_eps(module) is None:
+    has_eps = hasattr(module, "variance_epsilon") or hasattr(module, "eps")
+    if {name for name, _ in module.named_parameters()} != {"weight"} or not has_eps:
         raise NotUnderstood(f"{type(module).__name__} is no RMSNorm")
     return module  # type: ignore[no-any-return]
 
 
-def norm_eps(norm: Any) -> float | None:
-    """What an RMSNorm adds to the mean square; None where the module is none."""
-    found: float | None = getattr(norm, "variance_epsilon", getattr(norm, "eps", None))
-    return found
+def norm_eps(norm: Any) -> float:
+    """What an RMSNorm adds to the mean square."""
+    return float(norm.variance_epsilon if hasattr(norm, "variance_epsilon") else norm.eps)
 
 
 def _linear(module: Any) -> nn.Module:

@@ -1,207 +1,120 @@
-"""Sampling with any causal language model that transformers loads.
-
-Shapes: B rows (completions), T cached tokens, V vocabulary.
-"""
+"""Sampling in the run's own process, with any causal language model that transformers loads and with the learner's own weights."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from transformers.cache_utils import DynamicCache
 
+from training_core.engines.batch import Batch, Limits
+from training_core.engines.decoder import Decoder, make_decoder
+from training_core.engines.ledger import Finished, Row
+from training_core.engines.stops import StopFinder
 from training_core.play.requests import Completion, Request
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.learning import SamplingSpec
 from training_core.stopwatch import Stopwatch
 
-COMPACT_BELOW = 0.7
-"""Finished rows are dropped from the batch when fewer than this share of it is still open."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    """One completion to be sampled: where it belongs and what seeds it."""
-
-    request: int
-    prompt_ids: tuple[int, ...]
-    seed: int
+MAX_CACHE_MIB = 4096
+"""Keys and values held at a time, unless told otherwise."""
 
 
 class TransformersEngine:
-    """Batched sampling: unique prompts are read once, finished rows leave early, log-probs come with the tokens."""
+    """Batched sampling: unique prompts are read once, finished rows make room for waiting ones, log-probs come with the tokens."""
 
-    def __init__(self, policies: Mapping[str, LoadedPolicy], *, max_batch: int) -> None:
+    def __init__(
+        self, policies: Mapping[str, LoadedPolicy], *, max_batch: int, max_cache_mib: int = MAX_CACHE_MIB
+    ) -> None:
+        """At most ``max_batch`` completions, and about ``max_cache_mib`` of their keys and values, are in memory at a time."""
         self._policies = policies
         self._max_batch = max_batch
+        self._max_bytes = max_cache_mib << 20
+        self._decoders: dict[str, Decoder] = {}
         self._version = 0
+        self._on_cuda = any(policy.model.device.type == "cuda" for policy in policies.values())
         self.watch = Stopwatch()
 
     def publish(self, version: int) -> None:
-        """Weights are shared with the learner, so only the number is new."""
+        """Weights are shared with the learner; what was made of them is made anew."""
         self._version = version
+        with self.watch("publish"):
+            for decoder in self._decoders.values():
+                decoder.refresh(anyway=True)
 
     def sleep(self) -> None:
-        """Nothing to free: the weights are the learner's own."""
+        """Give back the copies of weights that decoding is faster with; they are made again when needed."""
+        self._decoders.clear()
+        if self._on_cuda:
+            torch.cuda.empty_cache()
 
     def close(self) -> None:
-        """Nothing to free: the weights are the learner's own."""
+        """Give back the copies of weights."""
+        self.sleep()
 
-    @torch.no_grad()
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
-        """Completions of every request, in order. Requests with the same policy and sampling share batches."""
-        rows: dict[tuple[str, SamplingSpec], list[_Row]] = defaultdict(list)
+        """Completions of every request, in order. All requests of one policy share batches, whatever their settings."""
+        specs = list(dict.fromkeys(request.sampling for request in requests))
+        rows: dict[str, list[Row]] = defaultdict(list)
+        encoded: dict[tuple[str, str], tuple[int, ...]] = {}
         for index, request in enumerate(requests):
-            ids = tuple(self._policies[request.policy].encode(request.prompt))
-            rows[request.policy, request.sampling].extend(
-                _Row(request=index, prompt_ids=ids, seed=request.seed + place) for place in range(request.n)
-            )
-        results: list[list[Completion]] = [[] for _ in requests]
-        for (name, sampling), group in rows.items():
-            policy = self._policies[name]
-            group.sort(key=lambda row: len(row.prompt_ids))  # stable: siblings stay together
-            for start in range(0, len(group), self._max_batch):
-                batch = group[start : start + self._max_batch]
-                for row, completion in zip(batch, _complete(policy, batch, sampling, self._version), strict=True):
-                    results[row.request].append(completion)
-        return results
+            policy = self._policies[request.policy]
+            ids = encoded.get((request.policy, request.prompt))
+            if ids is None:
+                ids = encoded[request.policy, request.prompt] = _encode(policy, request.prompt)
+            limit = min(request.sampling.max_tokens, policy.max_context - len(ids))
+            spec = specs.index(request.sampling)
+            rows[request.policy] += [
+                Row(request=index, place=place, prompt_ids=ids, seed=request.seed + place, spec=spec, limit=limit)
+                for place in range(request.n)
+            ]
+        results: list[dict[int, Completion]] = [{} for _ in requests]
+        for name, group in rows.items():
+            for row, completion in self._complete(name, group, specs):
+                results[row.request][row.place] = completion
+        return [[found[place] for place in range(len(found))] for found in results]
+
+    def _complete(self, name: str, rows: Sequence[Row], specs: Sequence[SamplingSpec]) -> list[tuple[Row, Completion]]:
+        policy = self._policies[name]
+        limits = Limits(max_rows=self._max_batch, max_bytes=self._max_bytes, max_context=policy.max_context)
+        batch = Batch(
+            self._decoder(name),
+            specs,
+            limits,
+            end_ids=policy.end_ids,
+            stops=StopFinder(specs, policy.decode),
+            device=policy.model.device,
+            watch=self.watch,
+        )
+        finished = batch.run(rows)
+        texts = policy.decode([found.token_ids[: found.num_text_tokens] for found in finished])
+        return [(found.row, self._completion(found, text)) for found, text in zip(finished, texts, strict=True)]
+
+    def _decoder(self, name: str) -> Decoder:
+        policy = self._policies[name]
+        decoder = self._decoders.get(name)
+        if decoder is None:
+            decoder = self._decoders[name] = make_decoder(policy, name=name)
+        decoder.refresh()
+        return decoder
+
+    def _completion(self, found: Finished, text: str) -> Completion:
+        return Completion(
+            text=text[: found.text_end],
+            prompt_ids=found.row.prompt_ids,
+            token_ids=found.token_ids,
+            logprobs=found.logprobs,
+            entropies=found.entropies,
+            ended=found.ended,
+            version=self._version,
+        )
 
 
-def _complete(policy: LoadedPolicy, rows: Sequence[_Row], sampling: SamplingSpec, version: int) -> list[Completion]:
-    model, device = policy.model, policy.model.device
-    was_training = model.training
-    model.eval()
-    prompts = list(dict.fromkeys(row.prompt_ids for row in rows))
-    longest = max(map(len, prompts))
-    max_tokens = min(sampling.max_tokens, policy.max_context - longest)
-    if max_tokens < 1:
+def _encode(policy: LoadedPolicy, prompt: str) -> tuple[int, ...]:
+    ids = tuple(policy.encode(prompt))
+    if not ids:
+        raise ValueError("an empty prompt cannot be completed; give the model at least one token to start from")
+    if len(ids) >= policy.max_context:
         raise ValueError(
-            f"a prompt of {longest} tokens leaves no room in the model's context of {policy.max_context} tokens"
+            f"a prompt of {len(ids)} tokens leaves no room in the model's context of {policy.max_context} tokens; "
+            "shorten the prompt or choose a model with a longer context"
         )
-    logits_BV, cache, mask_BT = _prefill(model, prompts, longest, device)
-    place = {prompt: index for index, prompt in enumerate(prompts)}
-    spread = torch.tensor([place[row.prompt_ids] for row in rows], device=device)
-    if len(rows) != len(prompts) or rows[0].prompt_ids != prompts[0]:
-        cache.batch_select_indices(spread)
-    logits_BV, mask_BT = logits_BV[spread], mask_BT[spread]
-
-    num_rows = len(rows)
-    tokens = np.zeros((num_rows, max_tokens), dtype=np.int64)
-    logprobs = np.zeros((num_rows, max_tokens), dtype=np.float32)
-    entropies = np.zeros((num_rows, max_tokens), dtype=np.float32)
-    lengths = np.full(num_rows, max_tokens)
-    ended = np.zeros(num_rows, dtype=bool)
-    seeds = np.array([row.seed for row in rows], dtype=np.uint64)
-    end_ids = np.array(sorted(policy.end_ids))
-    slots = np.arange(num_rows)  # which row each batch entry is
-    open_B = np.ones(num_rows, dtype=bool)
-
-    for t in range(max_tokens):
-        uniform_B = torch.from_numpy(_uniform(seeds[slots], t)).to(device)
-        token_B, logp_B, entropy_B = _sample(logits_BV, uniform_B, sampling)
-        drawn = token_B.cpu().numpy()
-        at = slots[open_B]
-        tokens[at, t], logprobs[at, t] = drawn[open_B], logp_B.cpu().numpy()[open_B]
-        entropies[at, t] = entropy_B.cpu().numpy()[open_B]
-        done = open_B & np.isin(drawn, end_ids)
-        lengths[slots[done]], ended[slots[done]] = t + 1, True
-        open_B &= ~done
-        if not open_B.any() or t + 1 == max_tokens:
-            break
-        if open_B.mean() < COMPACT_BELOW:
-            keep = torch.from_numpy(np.flatnonzero(open_B)).to(device)
-            cache.batch_select_indices(keep)
-            token_B, mask_BT = token_B[keep], mask_BT[keep]
-            slots, open_B = slots[open_B], np.ones(len(keep), dtype=bool)
-        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(mask_BT), 1)], dim=1)
-        logits_BV = model(
-            input_ids=token_B[:, None],
-            attention_mask=mask_BT,
-            position_ids=mask_BT.sum(1, keepdim=True) - 1,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-    model.train(was_training)
-
-    texts = policy.decode([tokens[row, : lengths[row] - int(ended[row])].tolist() for row in range(num_rows)])
-    return [
-        Completion(
-            text=texts[index],
-            prompt_ids=row.prompt_ids,
-            token_ids=tuple(tokens[index, : lengths[index]].tolist()),
-            logprobs=tuple(logprobs[index, : lengths[index]].tolist()),
-            entropies=tuple(entropies[index, : lengths[index]].tolist()),
-            ended=bool(ended[index]),
-            version=version,
-        )
-        for index, row in enumerate(rows)
-    ]
-
-
-def _prefill(
-    model: Any, prompts: Sequence[tuple[int, ...]], longest: int, device: torch.device
-) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
-    """Read every unique prompt once, padded on the left; gives the logits after its last token."""
-    ids_BT = torch.zeros(len(prompts), longest, dtype=torch.long)
-    mask_BT = torch.zeros(len(prompts), longest, dtype=torch.long)
-    for index, prompt in enumerate(prompts):
-        ids_BT[index, longest - len(prompt) :] = torch.tensor(prompt)
-        mask_BT[index, longest - len(prompt) :] = 1
-    ids_BT, mask_BT = ids_BT.to(device), mask_BT.to(device)
-    cache = DynamicCache()
-    output = model(
-        input_ids=ids_BT,
-        attention_mask=mask_BT,
-        position_ids=(mask_BT.cumsum(1) - 1).clamp(min=0),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return output.logits[:, -1], cache, mask_BT
-
-
-def _sample(
-    logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: SamplingSpec
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Token, its log-prob and the entropy, under the distribution really drawn from (temperature, top-k, top-p applied)."""
-    logits_BV = logits_BV.float()
-    if sampling.temperature == 0:
-        logp_BV = logits_BV.log_softmax(-1)
-        token_B = logits_BV.argmax(-1)
-    else:
-        logp_BV = _truncate(logits_BV / sampling.temperature, sampling).log_softmax(-1)
-        cumulative_BV = logp_BV.exp().double().cumsum(-1)
-        threshold_B1 = uniform_B[:, None] * cumulative_BV[:, -1:]
-        token_B = torch.searchsorted(cumulative_BV, threshold_B1, right=True)[:, 0].clamp(max=logits_BV.shape[-1] - 1)
-    probs_BV = logp_BV.exp()
-    entropy_B = -torch.where(probs_BV > 0, probs_BV * logp_BV, 0.0).sum(-1)
-    return token_B, logp_BV.gather(-1, token_B[:, None])[:, 0], entropy_B
-
-
-def _truncate(logits_BV: torch.Tensor, sampling: SamplingSpec) -> torch.Tensor:
-    if 0 < sampling.top_k < logits_BV.shape[-1]:
-        least = logits_BV.topk(sampling.top_k, dim=-1).values[:, -1:]
-        logits_BV = logits_BV.masked_fill(logits_BV < least, -torch.inf)
-    if sampling.top_p < 1:
-        sorted_BV, order_BV = logits_BV.sort(dim=-1, descending=True)
-        probs_BV = sorted_BV.softmax(-1)
-        dropped_BV = probs_BV.cumsum(-1) - probs_BV >= sampling.top_p  # the first token is always kept
-        logits_BV = logits_BV.masked_fill(dropped_BV.gather(-1, order_BV.argsort(-1)), -torch.inf)
-    return logits_BV
-
-
-def _uniform(seeds_B: NDArray[np.uint64], t: int) -> NDArray[np.float64]:
-    """One number in [0, 1) per row for token ``t``, from the row's seed alone (SplitMix64)."""
-    with np.errstate(over="ignore"):
-        z = _mix(seeds_B * np.uint64(0xD1342543DE82EF95)) + np.uint64(t + 1) * np.uint64(0x9E3779B97F4A7C15)
-        return (_mix(z) >> np.uint64(11)).astype(np.float64) / float(1 << 53)
-
-
-def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    return ids
