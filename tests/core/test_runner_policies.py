@@ -68,7 +68,7 @@ class Duel(SelfPlay):
 
     async def evaluate(self, play):
         said = await play.say("answerer", self.prompts.render("solve", question="2+2"))
-        return Evaluation(num_items=1, scores={"accuracy_sampled": float(len(said[0].token_ids))})
+        return Evaluation(num_items=1, scores={"surprise": -sum(said[0].logprobs)})
 
     def state_dict(self):
         return {"num_rounds": getattr(self, "num_rounds", 0)}
@@ -156,6 +156,17 @@ def test_a_method_may_train_two_models_of_its_own(model, tmp_path):
     Run(spec, tmp_path / "parts").execute(resume=True)
     assert not differ(saved(tmp_path / "parts", "asks"), asks)
     assert not differ(saved(tmp_path / "parts", "answers"), answers)
+
+
+def test_evaluation_measures_the_newest_weights_also_when_rollouts_are_ahead(model, tmp_path):
+    method = {"name": "duel", "sampling": {"max_tokens": 8}, "optimizer": {"lr": 1e-2}}
+    spec = spec_of(model, steps=3, method=method, learner={"ahead": 1})
+    Run(spec, tmp_path / "run").execute()
+    measured = Run(None, tmp_path / "run").series("eval/surprise")
+    assert [step for step, _ in measured] == [0, 3]
+    folder = tmp_path / "run" / "checkpoints" / "step-000003" / checkpoints.policy_folder("answers")
+    Run(spec_of(folder, steps=1, method=method), tmp_path / "again").execute()
+    assert Run(None, tmp_path / "again").series("eval/surprise")[0][1] == measured[1][1] != measured[0][1]
 
 
 def test_one_policy_whose_gradients_are_not_finite_ends_the_run(model, tmp_path):
