@@ -1,11 +1,16 @@
 """The vLLM engine against the transformers engine and the model's own logits, in process and as a server."""
 
+import threading
+
+import psutil
 import pytest
 import torch
 
+from tests.vllm.leftovers import folders_in_memory, processes_of_servers
 from tests.vllm.models import random_policy, shake
 from training_core.engines.build import vllm_engine
 from training_core.engines.transformers import TransformersEngine
+from training_core.failures import EngineLost, failure_of
 from training_core.play.requests import Request
 from training_core.policies.loaded import start_copy
 from training_core.spec.engine import VllmEngine as VllmSpec
@@ -25,9 +30,14 @@ def policies():
 @pytest.fixture(scope="module", params=["in_process", "server"])
 def engine(request, policies):
     spec = VllmSpec(placement=request.param, cpu_cache_gib=0.1)
-    engine = vllm_engine(spec, policies, trained=("main",), device=CPU, seed=0)
+    served = policies if request.param == "in_process" else {"main": policies["main"]}
+    engine = vllm_engine(spec, served, trained=("main",), device=CPU, seed=0)
     yield engine
     engine.close()
+
+
+only_in_process = pytest.mark.parametrize("engine", ["in_process"], indirect=True)
+only_server = pytest.mark.parametrize("engine", ["server"], indirect=True)
 
 
 def ask(prompt, *, policy="main", n=1, seed=1, **sampling):
@@ -61,6 +71,7 @@ def test_log_probs_stay_those_of_the_model_over_three_updates(engine, policies):
         assert max(log_prob_gap(policies["main"], completion) for completion in completions) <= 1e-4
 
 
+@only_in_process
 def test_frozen_policy_beside_it_keeps_its_weights(engine, policies):
     request = ask(LONG, policy="start", n=4)
     before = engine.generate([request])
@@ -71,7 +82,7 @@ def test_frozen_policy_beside_it_keeps_its_weights(engine, policies):
 
 
 def test_greedy_tokens_are_those_of_transformers(engine, policies):
-    requests = [ask("<|solve|>2+3<|go|>", temperature=0, n=2), ask(LONG, policy="start", temperature=0)]
+    requests = [ask("<|solve|>2+3<|go|>", temperature=0, n=2), ask(LONG, temperature=0)]
     expected = TransformersEngine(policies, max_batch=64).generate(requests)
     found = engine.generate(requests)
     assert tokens(found) == tokens(expected)
@@ -145,3 +156,19 @@ def test_sleeping_on_a_cpu_changes_nothing(engine):
     before = engine.generate([ask("1+1", n=2)])
     engine.sleep()
     assert tokens(engine.generate([ask("1+1", n=2)])) == tokens(before)
+
+
+@only_server
+def test_server_killed_while_it_samples_is_reported_and_leaves_nothing(engine):
+    processes = processes_of_servers()
+    server = min(processes, key=lambda process: process.create_time())
+    threading.Timer(0.5, server.kill).start()
+    with pytest.raises(EngineLost, match="server of this run died") as caught:
+        for _ in range(1000):
+            engine.generate([ask("12+34", n=64, max_tokens=200)])
+    assert failure_of(caught.value)[0] == "lost_worker"
+    with pytest.raises(EngineLost):
+        engine.publish(9)
+    engine.close()
+    assert psutil.wait_procs(processes, timeout=20)[1] == []
+    assert folders_in_memory() == []

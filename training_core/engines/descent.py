@@ -30,13 +30,23 @@ def kill_marked(mark: str) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while pids := list(_marked(mark)):
         for pid in pids:
+            if time.monotonic() < deadline and _tidies_up(pid):
+                continue
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        if time.monotonic() > deadline:
+        if time.monotonic() > 2 * _PATIENCE_S + deadline:
             return
         time.sleep(0.02)
+
+
+def _tidies_up(pid: int) -> bool:
+    """Python's resource tracker ends by itself after the others and removes what they left in shared memory."""
+    try:
+        return b"multiprocessing.resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _marked(mark: str) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,6 +99,7 @@ class VllmEngine:
         self._version = 0
         self._asleep = False
         self._adapters: dict[str, str] = {}
+        self._numbers = count(1)
         self.watch = Stopwatch()
         self._files = PrivateFolder(Path(spec.weights_dir) if spec.weights_dir else None)
         self._shared: list[_Shared] = []
@@ -165,7 +167,7 @@ class VllmEngine:
     def _publish(self, shared: _Shared, *, only_trained: bool) -> None:
         if _with_adapters(shared):
             for name, policy in shared.policies.items():
-                if policy.adapter is not None:
+                if self._needs_adapter(policy) and not (only_trained and name not in self._trained):
                     self._publish_adapter(shared.instance, name, policy)
             return
         name, policy = next(iter(shared.policies.items()))
@@ -174,9 +176,14 @@ class VllmEngine:
         tensors = checkpoint_tensors(policy.model, dtype=sampling_dtype(self._spec, policy), untie=not self._on_gpu)
         shared.instance.load(tensors, self._version)
 
+    def _needs_adapter(self, policy: LoadedPolicy) -> bool:
+        """vLLM's CPU build speaks with the last adapter it holds where none is asked for, if another one is in the batch; so
+        the model below the adapters gets one as well, which changes nothing."""
+        return policy.adapter is not None or not self._on_gpu
+
     def _publish_adapter(self, instance: Instance, name: str, policy: LoadedPolicy) -> None:
-        before = self._adapters.get(name)
-        now = f"{name}-{self._version}" if before != f"{name}-{self._version}" else f"{before}-again"
+        # A name of its own every time, also among the runs that share a server: vLLM finds cached keys and values by it.
+        before, now = self._adapters.get(name), f"{name}-{self._files.path.name}-{next(self._numbers)}"
         write_adapter(policy, self._files.path / now)
         instance.add_adapter(now, self._files.path / now)
         self._adapters[name] = now

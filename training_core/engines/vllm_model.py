@@ -34,7 +34,7 @@ class PrivateFolder:
     def __init__(self, parent: Path | None = None) -> None:
         parent = parent or default_folder()
         _sweep(parent)
-        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
         self._lock = (self.path / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
@@ -124,14 +124,17 @@ def write_weights(tensors: NamedTensors, folder: Path) -> None:
 
 @torch.no_grad()
 def write_adapter(policy: LoadedPolicy, folder: Path) -> None:
-    """The policy's adapter as peft saves it."""
+    """The policy's adapter as peft saves it; for a policy without one an adapter that changes nothing."""
     from peft import get_peft_model_state_dict
 
     folder.mkdir()
-    state = get_peft_model_state_dict(policy.model, adapter_name=policy.adapter, save_embedding_layers=False)
-    tensors = {name: _whole(tensor).cpu().contiguous() for name, tensor in state.items()}
-    save_file(tensors, folder / "adapter_model.safetensors")
-    policy.model.peft_config[policy.adapter].save_pretrained(str(folder))
+    name = policy.adapter or next(iter(policy.model.peft_config))
+    state = get_peft_model_state_dict(policy.model, adapter_name=name, save_embedding_layers=False)
+    factor = 1 if policy.adapter else 0
+    save_file(
+        {key: (_whole(tensor) * factor).cpu() for key, tensor in state.items()}, folder / "adapter_model.safetensors"
+    )
+    policy.model.peft_config[name].save_pretrained(str(folder))
 
 
 def _whole(tensor: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +53,7 @@ class ServerInstance:
         self._http = _Http()
         self._servers: list[_Server] = []
         self._num_loads = 0
+        self._adapters: set[str] = set()
         try:
             if spec.urls:
                 self._servers.extend(_Server(url) for url in spec.urls)
@@ -86,10 +88,12 @@ class ServerInstance:
 
     def add_adapter(self, name: str, folder: Path) -> None:
         """Make an adapter known."""
+        self._adapters.add(name)
         self._everywhere("/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
 
     def remove_adapter(self, name: str) -> None:
         """Forget it."""
+        self._adapters.discard(name)
         self._everywhere("/v1/unload_lora_adapter", {"lora_name": name})
 
     def sleep(self, level: int) -> None:
@@ -101,7 +105,11 @@ class ServerInstance:
         self._everywhere(f"/wake_up?tags={part}")
 
     def close(self) -> None:
-        """End what was started here and wait until it is gone."""
+        """End what was started here and wait until it is gone; leave the servers of others as they were, but for their weights."""
+        if self._spec.urls:
+            for name in list(self._adapters):
+                with suppress(EngineLost, EngineError):
+                    self.remove_adapter(name)
         self._http.close()
         for server in self._servers:
             server.end()
@@ -189,6 +197,7 @@ class _Process:
         environment = {
             **os.environ,
             MARK: self._mark,
+            "SPT_NOENV": "1",  # vLLM names its processes, which would otherwise overwrite the mark where others look for it
             "HF_HUB_OFFLINE": "1",
             "VLLM_RPC_BASE_PATH": str(scratch),
             "PYTHONPATH": os.pathsep.join(
@@ -251,7 +260,7 @@ async def _while_alive(servers: Sequence[_Server], work: Sequence[Coroutine[Any,
     await asyncio.wait({gathered, watching}, return_when=asyncio.FIRST_COMPLETED)
     if not gathered.done():
         gathered.cancel()
-        await asyncio.wait({gathered})
+        await asyncio.gather(gathered, return_exceptions=True)
         raise watching.result().lost()
     watching.cancel()
     try:

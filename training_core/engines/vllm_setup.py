@@ -38,6 +38,7 @@ def engine_arguments(
         "max_num_seqs": spec.max_num_seqs,
         "enable_prefix_caching": True,
         "seed": seed,
+        "use_tqdm_on_load": False,
     }
     if device.type == "cpu":
         arguments |= {
@@ -60,8 +61,8 @@ def engine_arguments(
         rank = max(each.model.peft_config[each.adapter].r for each in adapters)
         arguments |= {
             "enable_lora": True,
-            "max_loras": len(adapters),
-            "max_cpu_loras": 2 * len(adapters),
+            "max_loras": len(policies),
+            "max_cpu_loras": 2 * len(policies),
             "max_lora_rank": next(offered for offered in _LORA_RANKS if offered >= rank),
         }
     else:
