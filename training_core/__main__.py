@@ -1,4 +1,4 @@
-"""``python -m training_core``: run a spec, check one, make the starter model, list methods."""
+"""``python -m training_core``: run a spec, check one, make the starter model, measure the machine, list methods."""
 
 import argparse
 import faulthandler
@@ -8,16 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from training_core.distributed.launch import Gang, gang_of, last_state, launch
+from training_core.distributed.lifeline import LOST, die_with_launcher, is_rank
 from training_core.spec.events import EventKind, RunPhase
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import SpecError, dump_yaml, load_file
 
 EXIT = {RunPhase.SUCCEEDED: 0, RunPhase.STOPPED: 3, RunPhase.PAUSED: 3, RunPhase.FAILED: 1}
 EXIT_PERSON_CAN_FIX = 2
+EXIT_PEER_LOST = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 succeeded, 3 stopped or paused with a checkpoint, 2 spec, model or data unusable, 1 crashed."""
+    """Exit codes: 0 succeeded, 3 stopped or paused with a checkpoint, 2 spec, model or data unusable, 1 crashed,
+    4 the processes of the run lost one another, so that it can go on from its checkpoint."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
@@ -29,16 +33,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     # A supervisor that finds the run hanging asks for the stacks of all threads with SIGUSR1.
     faulthandler.register(signal.SIGUSR1, all_threads=True)
+    if is_rank():
+        die_with_launcher()
     spec = load_file(options.spec)
-    from training_core.failures import PERSON_CAN_FIX
+    line = ProgressLine(spec)
+    if is_rank():
+        from training_core.distributed.rank import run_rank
+
+        return run_rank(spec, options.dir, models_dir=options.models, resume=options.resume, listener=line.show)
+    gang = gang_of(spec.resources, host_rank=options.host_rank, rendezvous=options.rendezvous)
+    if gang.size > 1:
+        return _launch(options, gang, line)
     from training_core.runner import Run
 
-    line = ProgressLine(spec)
-    run = Run(spec, options.dir, models_dir=options.models, listener=line.show)
-    phase = run.execute(resume=options.resume)
+    phase = Run(spec, options.dir, models_dir=options.models, listener=line.show).execute(resume=options.resume)
     line.close()
-    if phase is RunPhase.FAILED and line.failure in PERSON_CAN_FIX:
+    return _exit_status(phase, line.failure)
+
+
+def _launch(options: argparse.Namespace, gang: Gang, line: "ProgressLine") -> int:
+    arguments = ["run", str(options.spec), "--dir", str(options.dir)]
+    arguments += ["--resume"] if options.resume else []
+    arguments += ["--models", str(options.models)] if options.models else []
+    problem = launch(gang, arguments, folder=options.dir, threads=load_file(options.spec).resources.threads)
+    if problem is not None:
+        _write(f"failed: {problem.text}", final=True)
+        _write(problem.traceback or "", final=True)
+        return _exit_status(RunPhase.FAILED, problem.kind)
+    state = last_state(options.dir) or {}
+    return _exit_status(RunPhase(state.get("phase", RunPhase.FAILED)), state.get("failure"))
+
+
+def _exit_status(phase: RunPhase, failure: str | None) -> int:
+    from training_core.failures import PERSON_CAN_FIX
+
+    if phase is RunPhase.FAILED and failure in PERSON_CAN_FIX:
         return EXIT_PERSON_CAN_FIX
+    if phase is RunPhase.FAILED and failure == LOST:
+        return EXIT_PEER_LOST
     return EXIT[phase]
 
 
@@ -71,6 +103,40 @@ def _methods(options: argparse.Namespace) -> int:
         presets = ", ".join(preset.slug for preset in method.presets)
         sys.stdout.write(f"{method.slug}: {method.title}. {method.summary} Presets: {presets}.\n")
     return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from training_core.bench.command import run
+    from training_core.failures import PERSON_CAN_FIX, failure_of
+
+    try:
+        run(
+            source=options.model,
+            engine=options.engine,
+            batch=options.batch,
+            max_tokens=options.tokens,
+            threads=options.threads,
+            device=options.device,
+            repeats=options.repeats,
+            steps=options.steps,
+            models_dir=options.models,
+            json_file=options.json,
+        )
+    except ValueError as error:
+        kind, sentence = failure_of(error)
+        if kind not in PERSON_CAN_FIX:
+            raise
+        _write(sentence, final=True)
+        return EXIT_PERSON_CAN_FIX
+    return 0
+
+
+def _count(text: str) -> int:
+    """A whole number from 1, as an argument's type."""
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
 
 
 class ProgressLine:
@@ -126,6 +192,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--dir", type=Path, required=True, help="folder of the run: events, checkpoints, control")
     run.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the folder")
     run.add_argument("--models", type=Path, help="where made models are cached (KUMITE_MODELS_DIR)")
+    run.add_argument("--host-rank", type=int, default=0, help="this host among the hosts of the run, counted from 0")
+    run.add_argument(
+        "--rendezvous", metavar="HOST:PORT", help="where several hosts meet: the host of rank 0, a free port"
+    )
     run.set_defaults(command=_run)
 
     validate = commands.add_parser("validate", help="check a spec and print it with every default")
@@ -136,6 +206,21 @@ def _parser() -> argparse.ArgumentParser:
     starter.add_argument("--task", choices=("arithmetic", "strings"), default="arithmetic")
     starter.add_argument("--models", type=Path, help="where made models are cached (KUMITE_MODELS_DIR)")
     starter.set_defaults(command=_starter)
+
+    bench = commands.add_parser(
+        "bench", help="measure this machine, the engine and the learner, and where a step's time goes"
+    )
+    bench.add_argument("--model", help="a folder, a hub id, starter or starter:strings; default is the starter")
+    bench.add_argument("--engine", choices=("transformers", "vllm"), default="transformers")
+    bench.add_argument("--batch", type=_count, help="completions sampled and learnt together, 8 to a prompt")
+    bench.add_argument("--tokens", type=_count, help="longest completion")
+    bench.add_argument("--threads", type=_count, default=1, help="CPU threads")
+    bench.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    bench.add_argument("--repeats", type=_count, default=3, help="the fastest of so many repetitions counts")
+    bench.add_argument("--steps", type=int, default=2, help="whole self-play steps for the breakdown; 0 leaves it out")
+    bench.add_argument("--models", type=Path, help="where made models are cached (KUMITE_MODELS_DIR)")
+    bench.add_argument("--json", type=Path, help="write all figures to this file as well")
+    bench.set_defaults(command=_bench)
 
     methods = commands.add_parser("methods", help="list methods and presets")
     methods.set_defaults(command=_methods)

@@ -9,6 +9,7 @@ import torch
 from training_core.distributed.parallel import Parallel
 from training_core.engines.build import check_engine, make_engine, samples_learners_weights
 from training_core.learn.learner import Learner
+from training_core.learn.scoring import autocasts
 from training_core.methods.base import SelfPlay
 from training_core.methods.registry import find_method
 from training_core.play.prompts import prompts_for
@@ -50,6 +51,8 @@ def assemble(
     with ExitStack() as on_failure:
         engine = make_engine(spec, roster, parallel)
         on_failure.callback(engine.close)
+        if parallel.size > 1:
+            _shard(spec, roster, device=device, parallel=parallel)
         learner = Learner(
             spec.method,
             spec.learner,
@@ -62,6 +65,15 @@ def assemble(
         method = method_class(spec, domain, prompts_for(method_class.slug, style))
         on_failure.pop_all()
     return Parts(domain=domain, roster=roster, engine=engine, learner=learner, method=method)
+
+
+def _shard(spec: ExperimentSpec, roster: Roster, *, device: torch.device, parallel: Parallel) -> None:
+    """Split the trained models over the processes; by now the engine has weights of its own to sample from."""
+    from training_core.distributed.sharding import shard_models
+
+    models = [roster.policies[name].model for name in roster.trained]
+    in_bfloat16 = any(autocasts(spec.learner, model) for model in models)
+    shard_models(models, device=device, size=parallel.size, in_bfloat16=in_bfloat16)
 
 
 def device_of(spec: ExperimentSpec) -> torch.device:

@@ -7,25 +7,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from training_core.distributed.parallel import Alone, Parallel
 from training_core.run_folder import Control
 from training_core.spec.events import RunPhase
 
+_ALONE = Alone()
+
 
 class Commands:
-    """Collects what is asked; the loop looks between steps."""
+    """Collects what is asked; the loop looks between steps. What rank 0 hears counts for all processes of a run."""
 
-    def __init__(self, folder: Path, *, max_hours: float | None) -> None:
+    def __init__(self, folder: Path, *, max_hours: float | None, parallel: Parallel = _ALONE) -> None:
         self.ending: tuple[RunPhase, str] | None = None
-        """How the run is to end, once somebody asked for it; the first to ask decides."""
+        """How the run is to end, as of the last ``read``; the first to ask decides."""
         self.wants_checkpoint = False
         self.playing = False
         """Whether the loop has begun, so that a request to stop will be seen soon."""
+        self._asked: tuple[RunPhase, str] | None = None
         self._control = Control(folder)
         self._max_hours = max_hours
+        self._parallel = parallel
         self._started_at = time.monotonic()
 
     def read(self) -> None:
         """Take in new commands and look at the clock."""
+        if self._parallel.rank == 0:
+            self._listen()
+        # A signal may come at any moment; all processes go by what was known at this one.
+        self.ending, self.wants_checkpoint = self._parallel.broadcast((self._asked, self.wants_checkpoint))
+
+    def _listen(self) -> None:
         for command in self._control.new_commands():
             match command.command:
                 case "checkpoint":
@@ -53,15 +64,16 @@ class Commands:
 
     def clear(self) -> None:
         """Forget the commands in the folder, so that the next process of this run does not obey them again."""
-        self._control.clear()
+        if self._parallel.rank == 0:
+            self._control.clear()
 
     def _interrupted(self) -> None:
-        if self.ending or not self.playing:
+        if self._asked or not self.playing:
             raise KeyboardInterrupt
         self._end(RunPhase.STOPPED, "Stopped with Ctrl-C.")
 
     def _end(self, phase: RunPhase, text: str) -> None:
-        self.ending = self.ending or (phase, text)
+        self._asked = self._asked or (phase, text)
 
 
 def _on(number: signal.Signals, callback: Callable[[], None]) -> Any:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from training_core.checkpoints import Checkpoint
 from training_core.evaluate.held_out import Evaluation
-from training_core.run_folder import EventLog
+from training_core.run_folder import EventLog, SilentLog
 from training_core.spec.events import (
     CheckpointData,
     EvaluationData,
@@ -26,11 +26,12 @@ Listener = Callable[[dict[str, Any]], None]
 class Reporter:
     """Writes the events of a run under its present ``step``."""
 
-    def __init__(self, folder: Path, listener: Listener | None) -> None:
+    def __init__(self, folder: Path, listener: Listener | None, *, speaks: bool = True) -> None:
+        """Of the processes of a run one ``speaks``; the others' reports go nowhere."""
         self.step = 0
-        self.log = EventLog(folder)
+        self.log = EventLog(folder) if speaks else SilentLog()
         self._folder = folder
-        self._listener = listener
+        self._listener = listener if speaks else None
 
     def state(
         self,

@@ -53,6 +53,29 @@ class EventLog:
         self._file.close()
 
 
+class SilentLog(EventLog):
+    """Takes events and writes none: for the processes of a run beside the one that speaks."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+
+    @property
+    def offset(self) -> int:
+        return 0
+
+    def cut_back(self, *, seq: int, offset: int) -> None:
+        self.seq = seq
+
+    def write(self, kind: EventKind, step: int, data: BaseModel) -> dict[str, Any]:
+        return {}
+
+    def sync(self) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+
 def read_events(folder: Path) -> Iterator[dict[str, Any]]:
     """All whole events of a run's folder, oldest first."""
     path = folder / "events.jsonl"

@@ -15,23 +15,29 @@ from transformers.utils.logging import disable_progress_bar
 from training_core import checkpoints
 from training_core.assembly import assemble, device_of
 from training_core.commands import Commands
-from training_core.distributed.parallel import Alone
+from training_core.distributed.lifeline import LOST, RankFailure, tell
+from training_core.distributed.parallel import Alone, Parallel
+from training_core.distributed.torch_parallel import is_lost_peer
 from training_core.failures import Diverged, JudgeUnreliable, failure_of
+from training_core.learn.logprobs import Text
 from training_core.learn.rehearsal import rehearsal_texts
 from training_core.play.play import Play
 from training_core.play.requests import derive_seed
 from training_core.play.scheduler import run as play_out
+from training_core.policies.loaded import LoadedPolicy
 from training_core.policies.models_dir import default_models_dir
 from training_core.reporting import Listener, Reporter
 from training_core.rollouts import Played, Rollouts
 from training_core.run_folder import read_events
 from training_core.spec.events import EventKind, RunPhase
 from training_core.spec.experiment import ExperimentSpec
-from training_core.spec.io import dump_yaml, load_file
+from training_core.spec.io import FieldError, SpecError, dump_yaml, load_file
 from training_core.spec.online import OnlineSpec
 from training_core.stopwatch import Stopwatch
 
 MAX_SKIPPED_IN_A_ROW = 5
+LOST_PEER = "The processes of the run lost one another."
+_ALONE = Alone()
 
 
 class Run:
@@ -52,11 +58,14 @@ class Run:
         *,
         models_dir: str | Path | None = None,
         listener: Listener | None = None,
+        parallel: Parallel = _ALONE,
     ) -> None:
         self.spec = spec
         self.folder = Path(folder)
         self._models_dir = Path(models_dir) if models_dir else default_models_dir()
         self._listener = listener
+        self._parallel = parallel
+        self._speaks = parallel.rank == 0
         self._watch = Stopwatch()
         self._step = 0
 
@@ -82,10 +91,11 @@ class Run:
 
         The run's own failures are told by its last event and never raised. A second Ctrl-C is: it breaks off at once.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "spec.yaml").write_text(dump_yaml(self.spec), encoding="utf-8")
-        self._report = Reporter(self.folder, self._listener)
-        self._commands = Commands(self.folder, max_hours=self.spec.resources.max_hours)
+        if self._speaks:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "spec.yaml").write_text(dump_yaml(self.spec), encoding="utf-8")
+        self._report = Reporter(self.folder, self._listener, speaks=self._speaks)
+        self._commands = Commands(self.folder, max_hours=self.spec.resources.max_hours, parallel=self._parallel)
         try:
             with self._commands.signals(), ExitStack() as open_parts:
                 self._prepare(open_parts, resume=resume)
@@ -96,19 +106,37 @@ class Run:
             raise
         except Exception as error:
             phase = RunPhase.FAILED
-            kind, sentence = failure_of(error)
-            trace = traceback.format_exc() if kind == "crash" else None
-            self._report.state(phase, sentence, failure=kind, traceback=trace)
+            self._tell(error)
         finally:
             self._commands.clear()
             self._report.log.close()
         return phase
 
+    def _tell(self, error: Exception) -> None:
+        """Say why the run failed: by its last event, and with several processes to their launcher, who knows what befell the
+        others and has the last word where this process only lost one of them."""
+        kind, sentence = failure_of(error)
+        trace = traceback.format_exc() if kind == "crash" else None
+        if self._parallel.size > 1:
+            lost = is_lost_peer(error)
+            failure = RankFailure(
+                rank=self._parallel.rank,
+                kind=LOST if lost else kind,
+                text=LOST_PEER if lost else sentence,
+                traceback=None if lost else trace,
+            )
+            tell(self.folder, failure)
+            if lost:
+                return
+        self._report.state(RunPhase.FAILED, sentence, failure=kind, traceback=trace)
+
     # Preparation
 
     def _prepare(self, open_parts: ExitStack, *, resume: bool) -> None:
         """Load everything, or put it back as the newest checkpoint has it; what must be closed goes onto ``open_parts``."""
-        found = checkpoints.newest(self.folder / "checkpoints") if resume else None
+        self._check_processes()
+        newest = checkpoints.newest(self.folder / "checkpoints") if resume and self._speaks else None
+        found = self._parallel.broadcast(newest)
         state: dict[str, Any] | None = found.state() if found else None
         self._report.log.cut_back(seq=state["seq"] if state else 0, offset=state["offset"] if state else 0)
         self._report.step = self._step = found.step if found else 0
@@ -121,7 +149,7 @@ class Run:
             self.spec,
             models_dir=self._models_dir,
             device=device_of(self.spec),
-            parallel=Alone(),
+            parallel=self._parallel,
             progress=lambda fraction, text: self._report.state(RunPhase.PREPARING, text, fraction=fraction),
         )
         open_parts.callback(parts.engine.close)
@@ -131,13 +159,21 @@ class Run:
         open_parts.callback(self._rollouts.close)
         if found:
             self._restore(found)
-        if self.spec.resources.num_gpus > 1:
-            idle = self.spec.resources.num_gpus - 1
-            self._report.note("warning", f"This version computes on one GPU; {idle} of those the run holds stay idle")
         self._report.state(RunPhase.RUNNING, "Playing")
 
+    def _check_processes(self) -> None:
+        asked, started = self.spec.resources.num_processes, self._parallel.size
+        if asked != started:
+            message = (
+                f"the spec asks for {asked} process{'es' if asked > 1 else ''}, but {started} took part; "
+                "`python -m training_core run` starts as many as are asked for"
+            )
+            raise SpecError([FieldError(path="resources", message=message)])
+
     def _restore(self, found: checkpoints.Checkpoint) -> None:
-        state = checkpoints.restore(found, policies=self._trained, optimizers=self._learner.optimizers)
+        state = checkpoints.restore(
+            found, policies=self._trained, optimizers=self._learner.optimizers, parallel=self._parallel
+        )
         self._method.load_state_dict(state["method"])
         if state["pending"] is not None:
             self._rollouts.pending = Played.from_json(state["pending"])
@@ -203,7 +239,8 @@ class Run:
         metrics = {**learnt, **played.batch.metrics, **{f"time/{part}_s": value for part, value in seconds.items()}}
         metrics["tokens/sampled_per_s"] = played.num_tokens / seconds["rollout"]
         metrics["tokens/trained_per_s"] = metrics.pop("tokens/trained", 0.0) / seconds["update"]
-        metrics["machine/peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        own_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        metrics |= self._parallel.all_sum({"machine/peak_memory_mib": own_mib})
         if played.batch.rollouts:
             metrics["staleness/mean"] = fmean(
                 self._step - 1 - rollout.completion.version for rollout in played.batch.rollouts
@@ -227,7 +264,7 @@ class Run:
             stream=stream,
         )
 
-    def _lessons(self) -> list[Any]:
+    def _lessons(self) -> list[Text]:
         assert isinstance(self.spec.method, OnlineSpec)
         rng = random.Random(derive_seed(self.spec.seed, self._step, "lessons"))
         return rehearsal_texts(self.spec.method.rehearsal, self._domain, self._roster.first, rng)
@@ -246,7 +283,8 @@ class Run:
         self._commands.wants_checkpoint = False
         self._report.log.sync()
         folder = self.folder / "checkpoints"
-        if checkpoints.verify(folder / f"{checkpoints.PREFIX}{self._step:06d}") is not None:
+        path = folder / f"{checkpoints.PREFIX}{self._step:06d}"
+        if self._parallel.broadcast(self._speaks and checkpoints.verify(path) is not None):
             return
         pending = self._rollouts.pending
         saved = checkpoints.save(
@@ -261,10 +299,13 @@ class Run:
                 "method": self._method.state_dict(),
                 "pending": pending.to_json() if pending else None,
             },
+            parallel=self._parallel,
+            sharded=self.spec.checkpoint.format == "sharded",
         )
         self._report.checkpoint(saved)
-        checkpoints.tidy(folder, keep=self.spec.checkpoint.keep)
+        if self._speaks:
+            checkpoints.tidy(folder, keep=self.spec.checkpoint.keep)
 
     @property
-    def _trained(self) -> dict[str, Any]:
+    def _trained(self) -> dict[str, LoadedPolicy]:
         return {name: self._roster.policies[name] for name in self._roster.trained}

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,11 @@ def gang_of(resources: ResourceSpec, *, host_rank: int, rendezvous: str | None) 
     )
 
 
-def launch(gang: Gang, arguments: Sequence[str], *, folder: Path, threads: int) -> None:
+def launch(gang: Gang, arguments: Sequence[str], *, folder: Path, threads: int) -> RankFailure | None:
     """Run ``python -m training_core ARGUMENTS`` in every process of this host until all have ended.
 
-    Afterwards the last event of the run says how it ended, also when its rank 0 could not say so any more.
+    Afterwards the last event of the run says how it ended. The result is what this launcher had to say itself, because the
+    processes could not: that they lost one another, or what befell one of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if gang.host_rank == 0:
@@ -83,11 +84,12 @@ def launch(gang: Gang, arguments: Sequence[str], *, folder: Path, threads: int) 
     with tempfile.TemporaryDirectory(prefix="kumite-launch-") as scratch, _signals(folder):
         os.environ.update(_environment(gang, threads=threads))
         problem = _run_agent(gang, ["-m", "training_core", *arguments], folder=folder, scratch=Path(scratch))
-    if gang.host_rank == 0:
-        if problem is not None:
-            _conclude(folder, gang, problem, since=started_at)
-        Control(folder).clear()
-        forget(folder)
+    if gang.host_rank > 0:
+        return problem
+    found = None if problem is None else _conclude(folder, gang, problem, since=started_at)
+    Control(folder).clear()
+    forget(folder)
+    return found
 
 
 def last_state(folder: Path) -> dict[str, Any] | None:
@@ -224,16 +226,16 @@ def _children() -> Iterator[int]:
 # The ending
 
 
-def _conclude(folder: Path, gang: Gang, problem: RankFailure, *, since: float) -> None:
+def _conclude(folder: Path, gang: Gang, problem: RankFailure, *, since: float) -> RankFailure | None:
     """Write the last event, unless rank 0 has."""
     if _has_ended(folder, since=since):
-        return
+        return None
     failure = _root_of(folder, problem)
-    text = failure.text
-    if failure.rank > 0 and failure.kind != LOST:
-        text = f"In process {failure.rank} of {gang.size}, counted from 0: {text}"
-    data = StateData(phase=RunPhase.FAILED, text=text, failure=failure.kind, traceback=failure.traceback)
+    if failure.kind != LOST:
+        failure = replace(failure, text=f"In process {failure.rank} of {gang.size}, counted from 0: {failure.text}")
+    data = StateData(phase=RunPhase.FAILED, text=failure.text, failure=failure.kind, traceback=failure.traceback)
     _append_state(folder, data)
+    return failure
 
 
 def _root_of(folder: Path, problem: RankFailure) -> RankFailure:

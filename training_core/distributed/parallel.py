@@ -6,7 +6,7 @@ through rank 0, and what comes in (commands) comes in through it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -37,6 +37,9 @@ class Parallel(Protocol):
     def barrier(self) -> None:
         """Wait until every rank has come here."""
 
+    def twin(self) -> Self:
+        """The same ranks on a line of their own, for a second thread: calls on one line do not wait for those on the other."""
+
 
 class Alone:
     """One process: all of the work is its own."""
@@ -58,6 +61,9 @@ class Alone:
 
     def barrier(self) -> None:
         return
+
+    def twin(self) -> Self:
+        return self
 
 
 def neighbours(items: Sequence[T], *, rank: int, size: int) -> list[T]:

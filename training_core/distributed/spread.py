@@ -6,6 +6,7 @@ from math import ceil
 
 from training_core.distributed.parallel import Parallel, deal
 from training_core.play.requests import Completion, Engine, Request
+from training_core.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,11 @@ class SpreadEngine:
     def __init__(self, engine: Engine, parallel: Parallel) -> None:
         self._engine = engine
         self._parallel = parallel
+
+    @property
+    def watch(self) -> Stopwatch:
+        """The seconds of this rank's own engine."""
+        return self._engine.watch
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """Completions of every request, in order."""

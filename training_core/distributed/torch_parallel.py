@@ -7,8 +7,9 @@ with GPUs. So the ports that torchrun opens are for the hosts of one run only: k
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import timedelta
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -33,7 +34,7 @@ class TorchParallel:
             timeout=COLLECTIVE_TIMEOUT,
             device_id=device if device.type == "cuda" else None,
         )
-        self.device = device
+        self._group: dist.ProcessGroup | None = None
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
 
@@ -52,11 +53,16 @@ class TorchParallel:
 
     def broadcast(self, value: T) -> T:
         boxed = [value if self.rank == 0 else None]
-        dist.broadcast_object_list(boxed, src=0)
+        dist.broadcast_object_list(boxed, src=0, group=self._group)
         return cast(T, boxed[0])
 
     def barrier(self) -> None:
         self.gather_lists([])
+
+    def twin(self) -> Self:
+        twin = copy(self)
+        twin._group = dist.new_group(backend="gloo", timeout=COLLECTIVE_TIMEOUT)
+        return twin
 
     def close(self) -> None:
         """Leave the group. Not after a failure: there is nobody left to take leave of."""
@@ -64,7 +70,7 @@ class TorchParallel:
 
     def _all(self, value: T) -> list[T]:
         values: list[T | None] = [None] * self.size
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group=self._group)
         return cast(list[T], values)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 
 from training_core.distributed.parallel import Parallel
+from training_core.distributed.spread import SpreadEngine
 from training_core.engines.replicated import ReplicaEngine
 from training_core.engines.transformers import TransformersEngine
 from training_core.engines.vllm import VllmEngine
@@ -41,7 +42,12 @@ def check_engine(spec: ExperimentSpec, *, num_processes: int) -> None:
 
 
 def make_engine(spec: ExperimentSpec, roster: Roster, parallel: Parallel) -> Engine:
-    """The engine the spec asks for, holding the policies of the roster."""
+    """The engine the spec asks for, holding the policies of the roster; with several processes, one engine in each of them."""
+    engine = _own_engine(spec, roster, parallel)
+    return engine if parallel.size == 1 else SpreadEngine(engine, parallel.twin())
+
+
+def _own_engine(spec: ExperimentSpec, roster: Roster, parallel: Parallel) -> Engine:
     if isinstance(spec.engine, VllmSpec):
         asked = {*roster.policy_of.values(), *roster.trained}  # a reference that only the loss needs is never sampled
         return vllm_engine(

@@ -80,22 +80,22 @@ def load_optimizer(optimizer: OptimizerSet, folder: Path, name: str, *, parallel
     """What ``save_optimizer`` wrote, for ``OptimizerSet.load_state_dict``."""
     if is_sharded(folder / name):
         return load_shards(folder / name, optimizer.empty_state, size=parallel.size)
-    return load_file(folder / f"{name}.safetensors")
+    tensors: dict[str, torch.Tensor] = load_file(folder / f"{name}.safetensors")
+    return tensors
 
 
 def _tensors(policy: LoadedPolicy) -> dict[str, torch.Tensor]:
     """The tensors themselves by their names in a file; of tied ones the first."""
-    found: dict[str, torch.Tensor]
     if policy.adapter is not None:
         from peft import get_peft_model_state_dict
 
-        found = get_peft_model_state_dict(
+        adapter: dict[str, torch.Tensor] = get_peft_model_state_dict(
             policy.model, adapter_name=policy.adapter, save_embedding_layers=False
         )
-        return found
+        return dict(adapter)
     every = {name for name, _ in policy.model.named_parameters(remove_duplicate=False)}
     first = {name for name, _ in policy.model.named_parameters()}
-    found = policy.model.state_dict()
+    found: dict[str, torch.Tensor] = policy.model.state_dict()
     return {name: tensor for name, tensor in found.items() if name in first or name not in every}
 
 
