@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -140,9 +140,19 @@ def _metrics(rng: random.Random, step: int, steps: int) -> dict[str, float]:
         "loss/clip_share": abs(0.04 + noise(0.01)),
         "tokens/sampled_per_s": 5200 + noise(300),
         "tokens/trained_per_s": 2400 + noise(150),
-        "time/rollout_s": 1.6 + noise(0.1),
-        "time/update_s": 1.1 + noise(0.1),
+        **_seconds(noise),
+        "machine/peak_memory_mib": 900.0 + step,
     }
+
+
+def _seconds(noise: Callable[[float], float]) -> dict[str, float]:
+    """Where a step's time goes: play is a little more than its parts, and so is the update."""
+    parts = {"prefill": 0.2, "decode": 1.1, "logprobs": 0.1, "forward": 0.3, "backward": 0.5, "optimizer": 0.1}
+    seconds = {part: mean * abs(1 + noise(0.05)) for part, mean in parts.items()}
+    seconds["rollout"] = seconds["prefill"] + seconds["decode"] + 0.3
+    seconds["update"] = sum(seconds[part] for part in ("logprobs", "forward", "backward", "optimizer")) + 0.1
+    seconds["publish"] = 0.02
+    return {f"time/{part}_s": value for part, value in seconds.items()}
 
 
 def _sample(rng: random.Random, step: int, index: int, steps: int) -> dict[str, Any]:

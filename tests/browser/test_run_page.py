@@ -182,6 +182,45 @@ def test_a_chart_is_also_a_table(visit: Visit, run: Run, ada: User) -> None:
     expect(page.locator("#chart-1 tbody tr").first).to_contain_text("0.3")
 
 
+def test_where_the_time_of_a_step_goes_is_told_while_it_goes(visit: Visit, run: Run, ada: User) -> None:
+    page = open_run(visit, run, ada)
+    tell(run, [timed(1, rollout=2.0, update=1.0)])
+    chart = page.get_by_role("figure", name="Where a step's time goes")
+    chart.scroll_into_view_if_needed()
+    expect(chart.locator("[data-words]")).to_have_text("Lately a step took 3 s: 67% play, 33% update.")
+    expect(chart.locator(".line-key:visible")).to_have_text(["Play 2 s", "Update 1 s"])
+    tell(run, [timed(step, rollout=2.0, decode=1.5, update=1.0, backward=0.98) for step in range(2, 13)])
+    words = "Lately a step took 3 s: 50% writing completions, 33% backward pass, 17% scoring and the rest of play, 1% everything else."
+    expect(chart.locator("[data-words]")).to_have_text(words)
+    expect(chart.locator(".line-key:visible")).to_have_count(4)
+    expect(chart.locator("[data-split] > span")).to_have_count(4)
+    chart.get_by_role("button", name="Backward pass").click()
+    expect(chart.get_by_role("button", name="Backward pass")).to_have_attribute("aria-pressed", "false")
+    chart.locator("summary").click()
+    expect(chart.locator("tbody tr")).to_have_count(12)
+    visit.expect_accessible()
+
+
+def test_charts_of_what_seldom_happens_come_when_it_does(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, [{**timed(1, rollout=1.0), "data": {"values": {"time/rollout_s": 1.0, "staleness/mean": 0.0}}}])
+    page = open_run(visit, run, ada)
+    age = page.locator("figure", has_text="Age of the samples")
+    expect(page.get_by_role("figure", name="Where a step's time goes")).to_be_visible()
+    expect(age).to_be_hidden()
+    expect(page.get_by_role("heading", name="Sampler and learner")).to_be_hidden()
+    tell(run, [{**timed(2), "data": {"values": {"staleness/mean": 1.0, "mismatch/kl": 0.001}}}])
+    age.scroll_into_view_if_needed()
+    expect(age.locator(".js-plotly-plot")).to_be_visible()
+    expect(page.locator("figure", has_text="Mismatch").locator("[data-now]")).to_have_text("0.001")
+    expect(page.locator("figure", has_text="Largest ratio")).to_be_hidden()
+
+
+def timed(step: int, **seconds: float) -> dict[str, Any]:
+    """A step of which the seconds of some parts are known."""
+    values = {f"time/{part}_s": value for part, value in seconds.items()}
+    return {"seq": step, "kind": "metric", "step": step, "t": START_T + step, "data": {"values": values}}
+
+
 def test_a_click_on_a_point_shows_the_samples_of_its_step(visit: Visit, run: Run, ada: User) -> None:
     tell(run, mae_events(6))
     page = open_run(visit, run, ada)
@@ -190,7 +229,7 @@ def test_a_click_on_a_point_shows_the_samples_of_its_step(visit: Visit, run: Run
     box = drawing.bounding_box()
     assert box
     page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 20)
-    page.wait_for_timeout(300)
+    expect(page.locator("#chart-1 .hoverlayer > *").first).to_be_attached()
     page.mouse.down()
     page.mouse.up()
     expect(page.locator("#sample-step")).to_have_text("step 6 ×")

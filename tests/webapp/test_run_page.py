@@ -67,6 +67,29 @@ def test_the_page_holds_what_its_socket_goes_on_from(run: Run, ada: User, as_: C
     assert config["state"]["status"] == "running"
 
 
+def test_charts_that_every_method_has_follow_its_own(run: Run, ada: User, as_: Callable[[User], Client]) -> None:
+    config = config_of(as_(ada).get(reverse("run", args=[run.pk])).content.decode())
+    charts = {chart["title"]: chart for group in config["groups"] for chart in group["charts"]}
+    split = charts["Where a step's time goes"]
+    assert (split["kind"], split["overlaps"], charts["Mismatch"]["on_demand"]) == ("stack", False, True)
+    whole = next(line for line in split["series"] if line["name"] == "time/rollout_s")
+    assert whole["rest"] == {"parts": ["time/decode_s", "time/prefill_s"], "whole": "Play"}
+    series = as_(ada).get(reverse("run_series", args=[run.pk])).json()["series"]
+    assert series["time/decode_s"]["steps"] == series["time/rollout_s"]["steps"] == list(range(1, 11))
+
+
+def test_every_trained_policy_has_a_line_of_its_own(
+    workspace: Workspace, ada: User, as_: Callable[[User], Client]
+) -> None:
+    separate = make_run(make_experiment(workspace, ada, weights={"kind": "separate"}, learner={"ahead": 1}))
+    config = config_of(as_(ada).get(reverse("run", args=[separate.pk])).content.decode())
+    charts = {chart["title"]: chart for group in config["groups"] for chart in group["charts"]}
+    names = [line["name"] for line in charts["Mismatch"]["series"]]
+    assert names == ["mismatch/kl/proposer", "mismatch/kl/solver", "mismatch/kl/judge"]
+    assert charts["Update"]["series"][0]["label"] == "Gradient norm, proposer"
+    assert charts["Where a step's time goes"]["overlaps"]
+
+
 def test_a_page_of_a_run_that_is_being_rewritten_names_the_attempt_it_holds(
     run: Run, ada: User, as_: Callable[[User], Client]
 ) -> None:

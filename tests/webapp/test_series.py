@@ -7,7 +7,7 @@ import pytest
 from tests.factories import START_T, make_experiment, make_run, tell
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
-from webapp.telemetry.series import metric_ends, metric_names, metric_series
+from webapp.telemetry.series import metric_ends, metric_names, metric_series, stacked_series
 from webapp.workspaces.models import Workspace
 
 pytestmark = pytest.mark.django_db
@@ -99,3 +99,27 @@ def test_names_are_listed_once(run: Run) -> None:
 def test_a_run_without_metrics_has_no_names_and_no_ends(run: Run) -> None:
     assert metric_names(run) == []
     assert metric_ends(run, ["a/one"]) == {}
+
+
+def test_parts_of_a_whole_are_exact_while_short(run: Run) -> None:
+    write(run, [1.0, 2.0, 4.0], name="time/decode_s")
+    write(run, [0.5, 0.25], name="time/publish_s", steps=[0, 2])
+    found = stacked_series(run, ["time/decode_s", "time/publish_s", "time/none_s"], 3)
+    assert (found["time/decode_s"].steps, found["time/decode_s"].values) == ([0, 1, 2], [1.0, 2.0, 4.0])
+    assert (found["time/publish_s"].steps, found["time/publish_s"].values) == ([0, 2], [0.5, 0.25])
+    assert (found["time/none_s"].steps, found["time/none_s"].total) == ([], 0)
+
+
+def test_parts_of_a_long_run_still_add_up_to_the_whole(run: Run) -> None:
+    rng = random.Random(5)
+    decode, rest = ([rng.random() for _ in range(1000)] for _ in range(2))
+    write(run, decode, name="time/decode_s")
+    write(run, rest, name="time/rest_s", steps=list(range(1000)))
+    write(run, [d + r for d, r in zip(decode, rest, strict=True)], name="time/rollout_s")
+    found = stacked_series(run, ["time/decode_s", "time/rest_s", "time/rollout_s"], 100)
+    lines = found.values()
+    assert {tuple(line.steps) for line in lines} == {tuple(range(9, 1000, 10))}
+    assert {line.total for line in lines} == {1000}
+    sums = [d + r for d, r in zip(found["time/decode_s"].values, found["time/rest_s"].values, strict=True)]
+    assert sums == pytest.approx(found["time/rollout_s"].values)
+    assert found["time/decode_s"].values[0] == pytest.approx(sum(decode[:10]) / 10)

@@ -33,6 +33,15 @@ class FlowEdge:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remainder:
+    """A series of a stack that holds what ``parts`` leave of the metric ``of``; labelled ``whole`` where there are no parts."""
+
+    of: str
+    parts: tuple[str, ...]
+    whole: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Chart:
     """One chart of the run page: ``series`` pairs a metric name with its label."""
 
@@ -41,6 +50,13 @@ class Chart:
     help: str
     group: str = "Learning"
     y_range: tuple[float, float] | None = None
+    kind: Literal["lines", "stack"] = "lines"
+    """A stack shows how the values of its series add up, step by step."""
+    remainders: tuple[Remainder, ...] = ()
+    on_demand: bool = False
+    """Shown only once one of its values is not 0."""
+    per_policy: bool = False
+    """Where several policies are trained, each reports the metrics under its own name: ``grad/norm/solver``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +125,26 @@ def read_card(slug: str) -> Card:
         ),
         flow_nodes=tuple(FlowNode(**{**node, "knobs": tuple(node.get("knobs", ()))}) for node in flow["nodes"]),
         flow_edges=tuple(FlowEdge(**edge) for edge in flow["edges"]),
-        charts=tuple(
-            Chart(**{**chart, "series": tuple(chart["series"].items()), "y_range": _pair(chart.get("y_range"))})
-            for chart in raw.pop("charts")
-        ),
+        charts=(*(_chart(chart) for chart in raw.pop("charts")), *common_charts()),
         presets=tuple(Preset(**preset) for preset in raw.pop("presets")),
         **raw,
     )
+
+
+@cache
+def common_charts() -> tuple[Chart, ...]:
+    """Charts of what every run reports, whatever its method: they stand after the method's own."""
+    raw: list[dict[str, Any]] = yaml.safe_load((_FOLDER / "common_charts.yaml").read_text(encoding="utf-8"))
+    return tuple(_chart(chart) for chart in raw)
+
+
+def _chart(raw: dict[str, Any]) -> Chart:
+    remainders = tuple(
+        Remainder(of=name, parts=tuple(rest["parts"]), whole=rest["whole"])
+        for name, rest in raw.get("remainders", {}).items()
+    )
+    series, y_range = tuple(raw["series"].items()), _pair(raw.get("y_range"))
+    return Chart(**{**raw, "series": series, "y_range": y_range, "remainders": remainders})
 
 
 def _pair(value: list[float] | None) -> tuple[float, float] | None:

@@ -14,7 +14,7 @@ from webapp.experiments.models import Run
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.models import Event
 from webapp.telemetry.rows import log_row, sample_row
-from webapp.telemetry.series import Series, metric_names, metric_series
+from webapp.telemetry.series import Series, metric_names, metric_series, stacked_series
 from webapp.telemetry.state import run_state
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "run_state",
     "sample",
     "samples",
+    "stacked_series",
 ]
 
 BATCH = 500

@@ -35,6 +35,20 @@ WITH wanted AS (
 SELECT name, step, value, total FROM kept ORDER BY name, seq
 """
 
+# Parts of a whole need the same steps in every line, and only means still add up. Stretches of one step are exact.
+_STACK = """
+WITH wanted AS (
+    SELECT name, step, value FROM telemetry_metricpoint
+    WHERE run_id = %(run)s AND name = ANY(%(names)s) AND seq <= %(up_to)s
+), ends AS (SELECT min(step) AS first_step, max(step) AS last_step FROM wanted), stretched AS (
+    SELECT name, step, value,
+           (step - first_step)::bigint * %(stretches)s / GREATEST(last_step - first_step + 1, %(stretches)s) AS stretch
+    FROM wanted CROSS JOIN ends
+)
+SELECT name, max(max(step)) OVER (PARTITION BY stretch) AS step, avg(value), count(*)
+FROM stretched GROUP BY name, stretch ORDER BY name, stretch
+"""
+
 # A skip scan over the primary key: DISTINCT would read every point.
 _NAMES = """
 WITH RECURSIVE found AS (
@@ -104,6 +118,25 @@ def metric_series(
     result = {name: Series() for name in names}
     totals = {name: total for name, _, _, total in rows}
     result |= {name: Series(total=total) for name, total in totals.items()}
+    for name, step, value, _ in rows:
+        result[name].steps.append(step)
+        result[name].values.append(finite(value))
+    return result
+
+
+def stacked_series(
+    run: Run, names: Sequence[str], max_points: int = 600, *, up_to: int | None = None
+) -> dict[str, Series]:
+    """Lines that are added up: exact up to ``max_points`` steps, above that the mean of each stretch of steps.
+
+    All lines have their points at the same steps, as far as they have any there.
+    """
+    params = {"run": run.pk, "names": list(names), "stretches": max_points, "up_to": 2**62 if up_to is None else up_to}
+    with connection.cursor() as cursor:
+        cursor.execute(_STACK, params)
+        rows = cursor.fetchall()
+    totals = {name: sum(count for other, *_, count in rows if other == name) for name in names}
+    result = {name: Series(total=total) for name, total in totals.items()}
     for name, step, value, _ in rows:
         result[name].steps.append(step)
         result[name].values.append(finite(value))

@@ -53,10 +53,13 @@ def state(request: HttpRequest, seen: Viewing) -> HttpResponse:
 
 @viewing
 def series(request: HttpRequest, seen: Viewing) -> HttpResponse:
-    """Lines of the method's charts, or of the metrics named."""
-    names = request.GET.getlist("name")[:100] or lens_of(seen.run).metric_names
+    """Lines of the run's charts, or of the metrics named."""
+    lens, asked = lens_of(seen.run), request.GET.getlist("name")[:100]
     max_points = min(max(_number(request.GET, "max_points") or 600, 4), MAX_POINTS)
-    lines = selectors.metric_series(seen.run, names, max_points, up_to=_number(request.GET, "up_to"))
+    up_to = _number(request.GET, "up_to")
+    lines = selectors.metric_series(seen.run, asked or lens.metric_names, max_points, up_to=up_to)
+    if not asked:
+        lines |= selectors.stacked_series(seen.run, lens.stacked_names, max_points, up_to=up_to)
     found = {name: as_json(line) for name, line in lines.items()}
     return JsonResponse({"series": found, "marks": selectors.marks(seen.run)})
 

@@ -1,0 +1,96 @@
+/** A chart whose series add up: bars while there are few steps, areas later, and in words what takes most lately. */
+
+import { token } from "../js/theme.js";
+import { Chart } from "./chart.js";
+import { el, figure } from "./dom.js";
+import { smooth } from "./smoothing.js";
+
+const FEW_STEPS = 60;
+const RECENT = 10;
+const WORTH_A_WORD = 0.05;
+const MOST_WORDS = 4;
+
+export class Stack extends Chart {
+  constructor(config, all) {
+    super(config, all);
+    this.split = this.figure.querySelector("[data-split]");
+    this.words = this.figure.querySelector("[data-words]");
+  }
+
+  /** The series that have points, on common steps; a remainder holds what its parts leave of the whole. */
+  get parts() {
+    const lines = this.config.series.map((series) => [series, this.all.lines.get(series.name)]).filter(([, line]) => line?.steps.length);
+    this.steps = [...new Set(lines.flatMap(([, line]) => line.steps))].sort((a, b) => a - b);
+    const places = new Map(this.steps.map((step, place) => [step, place]));
+    const found = new Map();
+    for (const [series, line] of lines) {
+      const values = new Array(this.steps.length).fill(0);
+      line.steps.forEach((step, index) => { values[places.get(step)] = line.values[index] ?? 0; });
+      found.set(series.name, values);
+    }
+    return lines.map(([series]) => {
+      const inside = (series.rest?.parts ?? []).filter((name) => found.has(name)).map((name) => found.get(name));
+      const values = found.get(series.name).map((whole, place) => Math.max(0, whole - sum(inside.map((part) => part[place]))));
+      return { ...series, label: series.rest && !inside.length ? series.rest.whole : series.label, steps: this.steps, values };
+    });
+  }
+
+  tableLines() {
+    return this.parts;
+  }
+
+  traces() {
+    const parts = this.parts.filter((part) => !this.hidden.has(part.name));
+    const smoothed = parts.map((part) => smooth(part.values, this.all.smoothing));
+    const few = this.steps.length <= FEW_STEPS;
+    const edge = { width: 0.75, color: token("--sheet") };
+    const traces = parts.map((part, place) => {
+      const colour = token(`--${part.tint}`);
+      const base = { x: this.steps, y: smoothed[place], hovertemplate: `${part.label}: %{y:.3~g} s<extra></extra>` };
+      if (few) return { ...base, type: "bar", marker: { color: colour, line: edge } };
+      return { ...base, type: "scatter", mode: "lines", stackgroup: "parts", fillcolor: colour, line: edge };
+    });
+    const totals = this.steps.map((_, place) => sum(smoothed.map((values) => values[place])));
+    traces.push({ type: "scatter", mode: "lines", x: this.steps, y: totals, line: { width: 0 }, hovertemplate: "Together: %{y:.3~g} s<extra></extra>" });
+    if (this.all.marks.length) traces.push(this.markTrace());
+    return traces;
+  }
+
+  layout() {
+    const layout = super.layout();
+    return { ...layout, barmode: "stack", bargap: 0.12, yaxis: { ...layout.yaxis, rangemode: "tozero" } };
+  }
+
+  /** Beside each name its recent seconds; above the chart one bar and a sentence that say the same. */
+  fillKeys() {
+    const recent = this.parts.map((part) => ({ ...part, seconds: mean(part.values.slice(-RECENT)) }));
+    const total = sum(recent.map((part) => part.seconds));
+    for (const key of this.figure.querySelectorAll("[data-line]")) {
+      const part = recent.find((one) => one.name === key.dataset.line);
+      key.closest("li").hidden = !part;
+      if (!part) continue;
+      key.querySelector("[data-label]").textContent = part.label;
+      key.querySelector("[data-now]").textContent = seconds(part.seconds);
+    }
+    this.split.replaceChildren(...recent.map((part) => {
+      const piece = el("span", { className: `split__part tint--${part.tint}` });
+      piece.style.flexGrow = part.seconds;
+      return piece;
+    }));
+    this.words.textContent = total > 0 ? this.sentence(recent, total) : "";
+  }
+
+  sentence(recent, total) {
+    const most = recent.filter((part) => part.seconds / total >= WORTH_A_WORD).sort((a, b) => b.seconds - a.seconds).slice(0, MOST_WORDS);
+    const told = most.map((part) => `${percent(part.seconds / total)} ${part.label.toLowerCase()}`);
+    const others = total - sum(most.map((part) => part.seconds));
+    if (others / total >= 0.005) told.push(`${percent(others / total)} everything else`);
+    const takes = this.config.overlaps ? `a step held ${seconds(total)} of work, of which play runs beside the update` : `a step took ${seconds(total)}`;
+    return `Lately ${takes}: ${told.join(", ")}.`;
+  }
+}
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+const mean = (values) => (values.length ? sum(values) / values.length : 0);
+const seconds = (value) => (value < 0.0995 ? `${Math.round(1000 * value)} ms` : `${figure(Number(value.toPrecision(2)))} s`);
+const percent = (share) => `${Math.round(100 * share)}%`;
