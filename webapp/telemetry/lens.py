@@ -50,7 +50,12 @@ class Lens:
                 {"name": name, "label": label, "tint": self._tint(chart, name, place), "rest": rests.get(name)}
                 for place, (name, label) in enumerate(chart.series)
             ]
-            described = {"id": f"chart-{number}", "title": chart.title, "help": chart.help, "series": lines}
+            described: dict[str, Any] = {
+                "id": f"chart-{number}",
+                "title": chart.title,
+                "help": chart.help,
+                "series": lines,
+            }
             described |= {"kind": chart.kind, "on_demand": chart.on_demand, "overlaps": self.plays_ahead}
             groups.setdefault(chart.group, []).append({**described, "range": chart.y_range})
         return [{"name": name, "charts": charts} for name, charts in groups.items()]

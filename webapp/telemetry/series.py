@@ -131,7 +131,12 @@ def stacked_series(
 
     All lines have their points at the same steps, as far as they have any there.
     """
-    params = {"run": run.pk, "names": list(names), "stretches": max_points, "up_to": 2**62 if up_to is None else up_to}
+    params: dict[str, Any] = {
+        "run": run.pk,
+        "names": list(names),
+        "stretches": max_points,
+        "up_to": 2**62 if up_to is None else up_to,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_STACK, params)
         rows = cursor.fetchall()
