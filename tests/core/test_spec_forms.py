@@ -46,6 +46,7 @@ def as_posted(slug: str, spec: dict[str, Any]) -> dict[str, list[str]]:
                 pass
             case _:
                 sent[bound.field.path] = [bound.text]
+                sent.update({bound.exact_name: [bound.exact]} if bound.exact else {})
         for child in bound.children:
             send(child)
 
@@ -53,6 +54,24 @@ def as_posted(slug: str, spec: dict[str, Any]) -> dict[str, list[str]]:
         for bound in group.fields:
             send(bound)
     return sent
+
+
+def test_a_number_shown_rounded_stays_exact_until_it_is_edited() -> None:
+    spec = dump_dict(parse_spec({"method": {"name": "mae", "w_quality": 1 / 3}}))
+    posted = as_posted("mae", spec)
+    assert posted["method.w_quality"] == ["0.333333"]
+    assert read_form("mae", posted)["method"]["w_quality"] == 1 / 3
+    edited = read_form("mae", posted | {"method.w_quality": ["0.3333"]})
+    assert edited["method"]["w_quality"] == "0.3333"
+    wrong = read_form("mae", posted | {"exact.method.w_quality": ["nan"]})
+    assert wrong["method"]["w_quality"] == "0.333333"
+
+
+def test_another_block_is_told_without_the_defaults_it_brings() -> None:
+    old = dump_dict(parse_spec({"method": {"name": "mae"}}))
+    new = dump_dict(parse_spec({"method": {"name": "mae"}, "engine": {"kind": "vllm", "max_num_seqs": 64}}))
+    told = [(found.path, found.old, found.new) for found in differences("mae", old, new)]
+    assert told == [("engine.kind", "transformers", "vllm"), ("engine.max_num_seqs", None, 64)]
 
 
 @pytest.mark.parametrize(("method", "preset", "spec"), EVERY_PRESET)

@@ -269,7 +269,12 @@ _WORDS = {
     "lr": "learning rate",
     "kl": "KL",
     "auc": "AUC",
+    "gpu": "GPU",
     "gpus": "GPUs",
+    "cpu": "CPU",
+    "vllm": "vLLM",
+    "urls": "addresses",
+    "dir": "folder",
     "lora": "LoRA",
     "jsonl": "JSONL file",
     "coef": "coefficient",
@@ -288,6 +293,14 @@ _LABELS = {
     "every": "Every",
     "reinforce_plus_plus": "REINFORCE++",
     "name": "Name",
+    "max_num_seqs": "Completions at once",
+    "max_batch": "Completions at once",
+    "gpu_memory_utilization": "Share of GPU memory",
+    "cpu_cache_gib": "Cache on a CPU",
+    "tensor_parallel": "GPUs per copy",
+    "start_timeout_s": "Longest start",
+    "logits_chunk": "Tokens scored at once",
+    "ahead": "Steps ahead",
 }
 
 
@@ -349,7 +362,8 @@ def _read_fields(fields: Sequence[FormField], data: Mapping[str, Sequence[str]],
             case FieldKind.CHOICES:
                 _put(into, each.path, list(data.get(each.path, ())))
             case _ if each.path in data:
-                _put(into, each.path, _read_text(each, data[each.path][-1].strip()))
+                text, exact = data[each.path][-1].strip(), data.get(exact_name(each.path), [""])[-1]
+                _put(into, each.path, float(exact) if is_rounding(text, exact) else _read_text(each, text))
 
 
 def _read_text(each: FormField, text: str) -> Any:
@@ -360,6 +374,24 @@ def _read_text(each: FormField, text: str) -> Any:
     if each.kind is FieldKind.TEXTS:
         return split_texts(text)
     return text
+
+
+def exact_name(path: str) -> str:
+    """Name of the hidden input that keeps a number which is shown rounded; it counts until somebody edits what is shown."""
+    return f"exact.{path}"
+
+
+def rounded(value: float) -> str:
+    """A number for reading, in six significant digits."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def is_rounding(text: str, exact: str) -> bool:
+    """Whether ``text`` is how the number written out in ``exact`` is shown."""
+    try:
+        return rounded(float(exact)) == text
+    except ValueError:
+        return False
 
 
 _ESCAPES = {"\\": "\\\\", ",": "\\,", "\n": "\\n", "\t": "\\t", " ": "\\s"}
@@ -424,14 +456,35 @@ class Difference:
 
 
 def differences(method_slug: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
-    """What changed between two dumped specs, leaf by leaf, in the order of the new one."""
+    """What changed between two dumped specs, leaf by leaf, in the order of the new one.
+
+    Where another block was picked, of its fields only those are told that are not at the block's own defaults.
+    """
     before, after = dict(_leaves(old)), dict(_leaves(new))
     paths = [*after, *(path for path in before if path not in after)]
-    return [
-        Difference(path=path, label=_label_at(method_slug, path), old=before.get(path), new=after.get(path))
-        for path in paths
-        if before.get(path) != after.get(path)
-    ]
+    swapped = _swapped_blocks(method_slug, before, after)
+    found = []
+    for path in paths:
+        known = next((block for prefix, block in swapped.items() if path.startswith(prefix)), before)
+        if known is not before and path not in after:
+            continue
+        if known.get(path, before.get(path)) != after.get(path):
+            label = _label_at(method_slug, path)
+            found.append(Difference(path=path, label=label, old=before.get(path), new=after.get(path)))
+    return found
+
+
+def _swapped_blocks(method_slug: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """For each union of which another variant was picked, the defaults of the new variant's fields."""
+    found = {}
+    for group in form_of(method_slug):
+        for each in walk(group.fields):
+            picked = after.get(each.selector)
+            if each.kind is FieldKind.UNION and each.tag and before.get(each.selector, picked) != picked:
+                variant = next((v for v in each.variants if v.value == picked), None)
+                fields = variant.fields if variant else ()
+                found[f"{each.path}."] = {inner.path: inner.default for inner in walk(fields)}
+    return found
 
 
 def _label_at(method_slug: str, path: str) -> str:

@@ -16,9 +16,11 @@ from training_core.spec.forms import (
     FormField,
     FormGroup,
     differences,
+    exact_name,
     form_of,
     join_texts,
     read_form,
+    rounded,
     value_at,
     walk,
 )
@@ -32,6 +34,8 @@ class BoundField:
 
     field: FormField
     text: str = ""
+    exact: str = ""
+    """The number itself where ``text`` is rounded; it counts until somebody edits the text."""
     is_on: bool = False
     picked: tuple[str, ...] = ()
     variant: str = ""
@@ -41,6 +45,10 @@ class BoundField:
     @property
     def html_id(self) -> str:
         return "f-" + self.field.selector.replace(".", "-")
+
+    @property
+    def exact_name(self) -> str:
+        return exact_name(self.field.path)
 
     @property
     def variant_help(self) -> str:
@@ -92,7 +100,8 @@ def _bind_field(field: FormField, mapping: Mapping[str, Any], errors: Mapping[st
             inner = next((m for path, m in errors.items() if path.startswith(f"{field.path}.")), "")
             many_texts = field.kind is FieldKind.TEXTS and isinstance(value, list | tuple)
             text = join_texts([str(v) for v in value]) if many_texts else _text(value)
-            return BoundField(field=field, error=error or inner, text=text)
+            exact = repr(value) if isinstance(value, float) and float(text) != value else ""
+            return BoundField(field=field, error=error or inner, text=text, exact=exact)
 
 
 def _variant_of(field: FormField, value: Any) -> str:
@@ -109,7 +118,7 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_text(v) for v in value)
     if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else repr(value)
+        return rounded(value)
     return str(value)
 
 
