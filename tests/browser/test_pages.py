@@ -112,6 +112,21 @@ def test_choosing_another_block_swaps_its_inputs(visit: Visit, ada: User, worksp
     expect(page.locator("#f-task-path-error")).to_be_empty()
 
 
+def test_an_engine_brings_its_own_settings_and_their_rules(visit: Visit, ada: User, workspace: Workspace) -> None:
+    page = visit.sign_in(ada).goto("/compose/")
+    page.get_by_label("All settings").check(force=True)
+    expect(page.get_by_label("Completions at once")).to_have_value("1024")
+    page.get_by_label("Engine", exact=True).select_option("vllm")
+    expect(page.get_by_label("Completions at once")).to_have_value("256")
+    expect(page.locator("#compose-check")).to_contain_text("vllm")
+    page.get_by_label("Number of servers").fill("2")
+    check = page.locator("#compose-check")
+    expect(check).to_contain_text("num_servers needs servers, but placement is in_process; set placement to server")
+    visit.expect_accessible()
+    page.get_by_label("Placement").select_option("server")
+    expect(check).to_contain_text("Valid, ready to launch")
+
+
 def test_form_and_yaml_stay_in_step_both_ways(visit: Visit, ada: User, workspace: Workspace) -> None:
     page = visit.sign_in(ada).goto("/compose/")
     page.get_by_label("Steps", exact=True).fill("77")
