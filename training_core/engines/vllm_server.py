@@ -33,6 +33,8 @@ _LOOKS_PER_QUESTION = 40
 _END_WITHIN_S = 10
 _CONTROL_TIMEOUT_S = 600
 _ALIVE_TIMEOUT_S = 30
+_OF_TORCHRUN = ("TORCHELASTIC_", "RANK", "LOCAL_", "WORLD_SIZE", "GROUP_", "ROLE_", "MASTER_")
+"""What torchrun tells its processes; vLLM would take it as meant for itself."""
 
 
 class ServerInstance:
@@ -195,7 +197,7 @@ class _Process:
         scratch = folder / f"server-{number}"
         scratch.mkdir()
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith(_OF_TORCHRUN)},
             MARK: self._mark,
             "SPT_NOENV": "1",  # vLLM names its processes, which would otherwise overwrite the mark where others look for it
             "HF_HUB_OFFLINE": "1",
