@@ -51,7 +51,7 @@ class LocalInstance:
                 self._llm = _start(folder.path, arguments)
         finally:
             folder.close()
-        self._adapters: dict[str, Any] = {}
+        self._adapters: dict[str | None, Any] = {}
         self._num_adapters = 0
         LocalInstance._num_open += 1
 

@@ -259,7 +259,8 @@ async def _while_alive(servers: Sequence[_Server], work: Sequence[Coroutine[Any,
     """Results of all the work, or ``EngineLost`` as soon as one of the servers is gone."""
     gathered = asyncio.ensure_future(asyncio.gather(*work))
     watching = asyncio.ensure_future(_first_death(servers))
-    await asyncio.wait({gathered, watching}, return_when=asyncio.FIRST_COMPLETED)
+    either: set[asyncio.Future[Any]] = {gathered, watching}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not gathered.done():
         gathered.cancel()
         await asyncio.gather(gathered, return_exceptions=True)

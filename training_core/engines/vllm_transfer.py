@@ -29,17 +29,17 @@ handed_over: dict[str, Iterator[tuple[str, torch.Tensor]]] = {}
 
 
 @dataclass
-class _Start(WeightTransferInitInfo):
+class _Start(WeightTransferInitInfo):  # type: ignore[misc]
     """Nothing has to be agreed on first."""
 
 
 @dataclass
-class _Key(WeightTransferUpdateInfo):
+class _Key(WeightTransferUpdateInfo):  # type: ignore[misc]
     key: str
 
 
 @dataclass
-class _Folder(WeightTransferUpdateInfo):
+class _Folder(WeightTransferUpdateInfo):  # type: ignore[misc]
     folder: str
 
 
