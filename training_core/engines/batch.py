@@ -174,16 +174,16 @@ class Batch:
         finished = self._ledger.enter(*(_to_host(column) for column in zip(*self._drawn, strict=True)))
         self._drawn = []
         self._num_steps += 1
+        too_heavy = self._num_steps % _WEIGH_EVERY == 0 and self._decoder.num_bytes > self._limits.max_bytes
+        if not finished and not too_heavy:
+            return []
         open_B = self._ledger.open_B
         num_open = int(open_B.sum())
         if not num_open:
             self._decoder.clear()
             self._ledger.clear()
-            return finished
-        too_heavy = self._num_steps % _WEIGH_EVERY == 0 and self._decoder.num_bytes > self._limits.max_bytes
-        if too_heavy and num_open > 1:
-            open_B = self._send_back(open_B, num_open // 2)
-            self._drop(open_B)
+        elif too_heavy and num_open > 1:
+            self._drop(self._send_back(open_B, num_open // 2))
         elif num_open < self._decoder.keep_below * len(open_B):
             self._drop(open_B)
         return finished
@@ -213,5 +213,7 @@ def _rows_of_logits(decoder: Decoder) -> int:
 
 
 def _to_host(column: Sequence[torch.Tensor]) -> NDArray[Any]:
-    """Tokens of K draws as an array, B x K."""
-    return torch.stack(tuple(column), dim=1).cpu().numpy()
+    """What K draws gave every row, as an array B x K."""
+    joined = column[0][:, None] if len(column) == 1 else torch.stack(tuple(column), dim=1)
+    found: NDArray[Any] = joined.cpu().numpy()
+    return found

@@ -90,6 +90,7 @@ class GenericDecoder:
             )
         self._cache_argument = caches[0]
         self._dtype = model.dtype
+        self._was_training = model.training
         self._cache: Cache = DynamicCache()
         self._mask_BT = torch.empty(0, 0)
         self._num_cached = 0
@@ -117,6 +118,8 @@ class GenericDecoder:
     def admit(self, prompts: Sequence[tuple[int, ...]], counts: Sequence[int]) -> torch.Tensor:
         """Read the prompts padded on the left, then repeat their caches."""
         device = self._policy.model.device
+        self._was_training = self._policy.model.training
+        self._policy.model.eval()
         longest = max(map(len, prompts))
         ids_BT = torch.tensor([[*([0] * (longest - len(prompt))), *prompt] for prompt in prompts], device=device)
         length_B = torch.tensor([len(prompt) for prompt in prompts], device=device)
@@ -151,6 +154,7 @@ class GenericDecoder:
         self._mask_BT = self._mask_BT[row_B]
 
     def clear(self) -> None:
+        self._policy.model.train(self._was_training)
         self._cache, self._num_cached = DynamicCache(), 0
         self._mask_BT = self._mask_BT[:0]
 
@@ -164,12 +168,8 @@ class GenericDecoder:
         }
         told = {name: value for name, value in told.items() if name in self._accepts}
         told[self._cache_argument] = self._cache
-        model = self._policy.model
-        was_training = model.training
-        model.eval()
         with self._policy.active():
-            logits: torch.Tensor = model(**told).logits[:, -1]
-        model.train(was_training)
+            logits: torch.Tensor = self._policy.model(**told).logits[:, -1]
         return logits
 
 

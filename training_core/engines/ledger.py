@@ -62,6 +62,7 @@ class Ledger:
         self.seeds_B = np.zeros(0, dtype=np.uint64)
         self.specs_B = np.zeros(0, dtype=np.int64)
         self._limit_B = np.zeros(0, dtype=np.int64)
+        self._least_limit = 0
         self._checked_B = np.zeros(0, dtype=np.int64)
         """Tokens already searched for stop strings."""
         self._columns: list[NDArray[Any]] = [
@@ -82,6 +83,7 @@ class Ledger:
         self.specs_B = np.append(self.specs_B, np.array([row.spec for row in rows], dtype=np.int64))
         self._limit_B = np.append(self._limit_B, np.array([row.limit for row in rows], dtype=np.int64))
         self._checked_B = np.append(self._checked_B, np.zeros(num, dtype=np.int64))
+        self._least_limit = int(self._limit_B.min())
         self._columns = [
             np.concatenate([column, np.zeros((num, column.shape[1]), dtype=column.dtype)]) for column in self._columns
         ]
@@ -97,13 +99,18 @@ class Ledger:
     def enter(self, token_BK: NDArray[Any], logp_BK: NDArray[Any], entropy_BK: NDArray[Any]) -> list[Finished]:
         """Add what was drawn; gives the rows that end with it."""
         num_new = token_BK.shape[1]
-        before_B = self.age_B
-        self._make_room(int(before_B.max()) + num_new)
-        at = (np.arange(len(self.rows))[:, None], before_B[:, None] + np.arange(num_new))
+        before_B, youngest, oldest = self.age_B, int(self.age_B.min()), int(self.age_B.max())
+        self._make_room(oldest + num_new)
+        # Slices are several times faster than indices, and rows are mostly of one age.
+        at: Any = (slice(None), slice(oldest, oldest + num_new))
+        if youngest != oldest:
+            at = (np.arange(len(self.rows))[:, None], before_B[:, None] + np.arange(num_new))
         for column, new in zip(self._columns, (token_BK, logp_BK, entropy_BK), strict=True):
             column[at] = new
         self.age_B = before_B + num_new
         is_end_BK = _is_any_of(token_BK, self._end_ids)
+        if not self._stops.any and oldest + num_new < self._least_limit and not is_end_BK.any():
+            return []
         has_end_B = is_end_BK.any(1)
         length_B = np.where(has_end_B, before_B + is_end_BK.argmax(1) + 1, self.age_B)
         cut_B = length_B > self._limit_B

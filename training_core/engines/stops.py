@@ -27,6 +27,8 @@ class StopFinder:
     def find(self, texts: Sequence[tuple[int, Sequence[int], int]]) -> list[tuple[int, int] | None]:
         """For each ``(settings, tokens, how many of them are new)``: the fewest tokens whose text holds a stop string, and
         where in that text it begins; None where there is none."""
+        if not texts:
+            return []
         windows = []
         for spec, ids, num_new in texts:
             reach = max(map(len, self._stops[spec])) + num_new + _MARGIN

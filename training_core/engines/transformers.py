@@ -68,6 +68,8 @@ class TransformersEngine:
             ]
         results: list[dict[int, Completion]] = [{} for _ in requests]
         for name, group in rows.items():
+            if not group:
+                continue
             for row, completion in self._complete(name, group, specs):
                 results[row.request][row.place] = completion
         return [[found[place] for place in range(len(found))] for found in results]
