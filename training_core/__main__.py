@@ -31,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    # A supervisor that finds the run hanging asks for the stacks of all threads with SIGUSR1.
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
     if is_rank():
         die_with_launcher()
+    # A supervisor that finds the run hanging asks for the stacks of all threads with SIGUSR1.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     spec = load_file(options.spec)
     line = ProgressLine(spec)
     if is_rank():

@@ -15,7 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 from training_core import checkpoints
 from training_core.assembly import assemble, device_of
 from training_core.commands import Commands
-from training_core.distributed.lifeline import LOST, RankFailure, tell
+from training_core.distributed.lifeline import RankFailure, tell
 from training_core.distributed.parallel import Alone, Parallel
 from training_core.distributed.torch_parallel import is_lost_peer
 from training_core.failures import Diverged, JudgeUnreliable, failure_of
@@ -36,7 +36,6 @@ from training_core.spec.online import OnlineSpec
 from training_core.stopwatch import Stopwatch
 
 MAX_SKIPPED_IN_A_ROW = 5
-LOST_PEER = "The processes of the run lost one another."
 _ALONE = Alone()
 
 
@@ -113,21 +112,14 @@ class Run:
         return phase
 
     def _tell(self, error: Exception) -> None:
-        """Say why the run failed: by its last event, and with several processes to their launcher, who knows what befell the
+        """Say why the run failed: by its last event, and with several processes to their launcher, who hears what befell the
         others and has the last word where this process only lost one of them."""
         kind, sentence = failure_of(error)
         trace = traceback.format_exc() if kind == "crash" else None
         if self._parallel.size > 1:
-            lost = is_lost_peer(error)
-            failure = RankFailure(
-                rank=self._parallel.rank,
-                kind=LOST if lost else kind,
-                text=LOST_PEER if lost else sentence,
-                traceback=None if lost else trace,
-            )
-            tell(self.folder, failure)
-            if lost:
+            if is_lost_peer(error):
                 return
+            tell(self.folder, RankFailure(rank=self._parallel.rank, kind=kind, text=sentence, traceback=trace))
         self._report.state(RunPhase.FAILED, sentence, failure=kind, traceback=trace)
 
     # Preparation

@@ -86,7 +86,7 @@ def launch(gang: Gang, arguments: Sequence[str], *, folder: Path, threads: int) 
         problem = _run_agent(gang, ["-m", "training_core", *arguments], folder=folder, scratch=Path(scratch))
     if gang.host_rank > 0:
         return problem
-    found = None if problem is None else _conclude(folder, gang, problem, since=started_at)
+    found = None if problem is None else conclude(folder, gang, problem, since=started_at)
     Control(folder).clear()
     forget(folder)
     return found
@@ -226,7 +226,7 @@ def _children() -> Iterator[int]:
 # The ending
 
 
-def _conclude(folder: Path, gang: Gang, problem: RankFailure, *, since: float) -> RankFailure | None:
+def conclude(folder: Path, gang: Gang, problem: RankFailure, *, since: float) -> RankFailure | None:
     """Write the last event, unless rank 0 has."""
     if _has_ended(folder, since=since):
         return None
@@ -244,7 +244,7 @@ def _root_of(folder: Path, problem: RankFailure) -> RankFailure:
     while True:
         failures = list(told(folder))
         own = [failure for failure in failures if failure.kind != LOST]
-        if own or failures or time.monotonic() > deadline:
+        if failures or time.monotonic() > deadline:
             return [*own, *failures, problem][0]
         time.sleep(0.1)
 

@@ -41,10 +41,15 @@ def shard_models(models: Iterable[Any], *, device: torch.device, size: int, in_b
 
 def compute_gathered(model: Any, function: Callable[[], T]) -> T:
     """``function()``, which may use any part of the model, with the weights gathered; the model may be in one piece as well."""
-    if not hasattr(model, FORWARD):
+    if not is_sharded(model):
         return function()
     result: T = getattr(model, FORWARD)(function)
     return result
+
+
+def is_sharded(model: Any) -> bool:
+    """Whether ``shard_models`` has split the model."""
+    return hasattr(model, FORWARD)
 
 
 class _Within:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from training_core.distributed.sharding import compute_gathered
+from training_core.distributed.sharding import compute_gathered, is_sharded
 from training_core.engines.anatomy import Anatomy, NotUnderstood, bias_of, take_apart, weight_of
 from training_core.learn import packed, padded
 from training_core.learn.head import head_logprobs
@@ -133,10 +133,12 @@ def _candidates(policy: LoadedPolicy, settings: LearnerSpec) -> list[Pass]:
     inner = model.get_base_model() if hasattr(model, "peft_config") else model
     decoder, head = inner.get_decoder(), inner.get_output_embeddings()
     if decoder is not inner and type(head) is nn.Linear:
-        # Transformers keeps no cache while it checkpoints activations.
+        # Transformers keeps no cache while it checkpoints activations. Processes that share weights must run the decoder equally
+        # often, but with shared prompts it runs twice or once, as the texts of the process are.
+        runs_once = settings.gradient_checkpointing or is_sharded(model)
         found.extend(
             PaddedPass(model=model, decoder=decoder, head=head, settings=settings, can_share=can_share)
-            for can_share in ((False,) if settings.gradient_checkpointing else (True, False))
+            for can_share in ((False,) if runs_once else (True, False))
         )
     return found
 
