@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from training_core.methods.registry import all_methods
+from training_core.spec.engine import TransformersEngine, VllmEngine
 from training_core.spec.estimate import estimate, params_of
 from training_core.spec.forms import (
     FieldKind,
@@ -300,3 +301,25 @@ def test_memory_counts_every_copy_of_the_weights() -> None:
     assert 0 < memory(learner={"ahead": 1}, adapter=lora) - memory(adapter=lora) < one_adapter
     penalised = {"name": "mae", "loss": {"kl_coef": 0.1}}
     assert memory(method=penalised) - memory(method={"name": "mae"}) == pytest.approx(1.2 * weights)
+
+
+def test_a_plain_word_chooses_the_engine():
+    method = {"method": {"name": "mae"}}
+    assert parse_spec({**method, "engine": "vllm"}).engine == VllmEngine()
+    assert parse_spec({**method, "engine": "transformers"}).engine == TransformersEngine()
+    assert parse_spec({**method, "engine": {"max_batch": 8}}).engine == TransformersEngine(max_batch=8)
+    with pytest.raises(SpecError, match="'sglang' is not known here"):
+        parse_spec({**method, "engine": "sglang"})
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ({"tensor_parallel": 2}, "set placement to server"),
+        ({"placement": "server", "urls": ["10.0.0.7:8000"]}, "is no server"),
+        ({"placement": "server", "urls": ["unix:/run/vllm.sock"], "num_servers": 2}, "num_servers must stay 1"),
+    ],
+)
+def test_vllm_settings_that_contradict_each_other_are_refused(engine, message):
+    with pytest.raises(SpecError, match=message):
+        parse_spec({"method": {"name": "mae"}, "engine": {"kind": "vllm", **engine}})
