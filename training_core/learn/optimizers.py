@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from training_core.distributed.tensors import part_like, whole
+from training_core.distributed.tensors import is_split, part_like, whole
+from training_core.learn.muon import StackedMuon
 from training_core.spec.learning import OptimizerSpec
 
 EMBEDDING_NAMES = ("embed_tokens", "lm_head", "wte", "wpe")
@@ -27,11 +28,13 @@ class OptimizerSet:
         if matrices:
             # Muon's update has unit spectral norm; this factor gives it AdamW's usual size, so one lr serves both.
             self._optimizers.append(
-                torch.optim.Muon(matrices, lr=spec.lr, weight_decay=spec.weight_decay, adjust_lr_fn="match_rms_adamw")
+                StackedMuon(matrices, lr=spec.lr, weight_decay=spec.weight_decay, adjust_lr_fn="match_rms_adamw")
             )
         if rest:
+            # The fused kernel is several times faster, but knows no tensors that are held in parts.
+            fused = not any(map(is_split, rest))
             self._optimizers.append(
-                torch.optim.AdamW(rest, lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay)
+                torch.optim.AdamW(rest, lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay, fused=fused)
             )
         self._num_steps = 0
         self.num_skipped = 0
@@ -95,8 +98,9 @@ class OptimizerSet:
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
                     if state := by_name.get(self._names[id(parameter)]):
+                        device = parameter.device if group.get("fused") else "cpu"  # where the step is counted
                         optimizer.state[parameter] = {
-                            key: value.clone() if key == "step" else part_like(value, parameter).clone()
+                            key: value.to(device).clone() if key == "step" else part_like(value, parameter).clone()
                             for key, value in state.items()
                         }
         self._num_steps = int(numbers["num_steps"])

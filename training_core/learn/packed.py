@@ -24,13 +24,20 @@ class _Frame:
     pack: Pack
     cos_N1K: torch.Tensor
     sin_N1K: torch.Tensor
+    is_swiglu: bool
 
 
 def hidden_states(anatomy: Anatomy, pack: Pack, *, checkpointed: bool) -> torch.Tensor:
     """M x D: what the language-model head reads to predict each completion token of the pack."""
     x_ND = anatomy.embedding(pack.ids_N)
     cos, sin = anatomy.rotary(x_ND, pack.position_N[None])
-    frame = _Frame(anatomy=anatomy, pack=pack, cos_N1K=cos[0, :, None], sin_N1K=signed(sin[0, :, None]))
+    frame = _Frame(
+        anatomy=anatomy,
+        pack=pack,
+        cos_N1K=cos[0, :, None],
+        sin_N1K=signed(sin[0, :, None]),
+        is_swiglu=all(_is_silu(layer.act) for layer in anatomy.layers),
+    )
     *layers, last = anatomy.layers
     run = partial(checkpoint, _layer, use_reentrant=False) if checkpointed and torch.is_grad_enabled() else _layer
     for layer in layers:
@@ -58,9 +65,15 @@ def _layer(frame: _Frame, layer: LayerParts, x_ND: torch.Tensor, live_L: torch.T
     x_ND = x_ND + layer.o(mixed_ND)
     input_ND = rms_norm(layer.mlp_norm, x_ND)
     gate_NF, up_NF = layer.gate(input_ND), layer.up(input_ND)
-    inner_NF = swiglu(gate_NF, up_NF) if isinstance(layer.act, nn.SiLU) else layer.act(gate_NF) * up_NF
+    inner_NF = swiglu(gate_NF, up_NF) if frame.is_swiglu else layer.act(gate_NF) * up_NF
     result_ND: torch.Tensor = x_ND + layer.down(inner_NF)
     return result_ND
+
+
+def _is_silu(activation: nn.Module) -> bool:
+    """Libraries have several classes for one function."""
+    some = torch.linspace(-3, 3, 7)
+    return torch.equal(activation(some), nn.functional.silu(some))
 
 
 def _split(x_ND: torch.Tensor, head_dim: int) -> torch.Tensor:
