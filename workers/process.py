@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -77,21 +78,28 @@ class Child:
         return True
 
     def cpu_s(self) -> float:
-        """CPU time used so far by the process and its ended children."""
-        try:
-            text = (PROC / str(self._popen.pid) / "stat").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return 0.0
-        fields = text.rpartition(")")[2].split()
-        return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+        """CPU time used so far by the process, by what it started (torchrun's ranks, servers) and by what of that has ended."""
+        ticks = sum(sum(int(field) for field in fields[11:15]) for fields in self._tree().values())
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def bytes_written(self) -> int:
-        """What the process wrote so far, to files and pipes."""
-        try:
-            text = (PROC / str(self._popen.pid) / "io").read_text(encoding="ascii")
-        except OSError:
-            return 0
-        return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("wchar:")), 0)
+        """What the process and those it started wrote so far, to files and pipes."""
+        return sum(_bytes_written(pid) for pid in self._tree())
+
+    def _tree(self) -> dict[int, list[str]]:
+        """Fields of /proc/<pid>/stat, from the state on, of the process and all that descend from it."""
+        every = {int(entry.name): _stat(entry) for entry in PROC.iterdir() if entry.name.isdigit()}
+        children: dict[int, list[int]] = defaultdict(list)
+        for pid, fields in every.items():
+            if fields:
+                children[int(fields[1])].append(pid)
+        found, left = {}, [self._popen.pid]
+        while left:
+            pid = left.pop()
+            if fields := every.get(pid):
+                found[pid] = fields
+            left += children[pid]
+        return found
 
     def _be_first_when_memory_ends(self) -> None:
         try:
@@ -138,6 +146,22 @@ def _die_with(parent_pid: int) -> Callable[[], None]:
             os._exit(1)
 
     return in_child
+
+
+def _stat(process: Path) -> list[str]:
+    """Nothing for a process that has ended meanwhile."""
+    try:
+        return (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _bytes_written(pid: int) -> int:
+    try:
+        text = (PROC / str(pid) / "io").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("wchar:")), 0)
 
 
 def _catches(pid: int, signal_number: signal.Signals) -> bool:

@@ -111,6 +111,25 @@ def test_killing_reaches_the_whole_group(tmp_path: Path) -> None:
     wait_for(lambda: not grandchild.is_alive)
 
 
+def test_work_of_processes_in_sessions_of_their_own_counts(tmp_path: Path) -> None:
+    busy = "import sys; sys.stdout.write('x' * 5_000_000); sys.stdout.flush()\nwhile True: pass"
+    code = f"""
+import subprocess, sys, time
+subprocess.Popen([sys.executable, '-c', {busy!r}], start_new_session=True, stdout=subprocess.DEVNULL)
+time.sleep(600)
+"""
+    child, _ = run_child(tmp_path, code)
+    try:
+        deadline = time.monotonic() + 100
+        while child.cpu_s() < 1.0 or child.bytes_written() < 5_000_000:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        for pid in child._tree():
+            os.kill(pid, signal.SIGKILL)
+    child.wait(10)
+
+
 def test_stacks_are_dumped_only_by_a_process_that_survives_the_question(tmp_path: Path) -> None:
     deaf, _ = run_child(tmp_path, "import time; print('up', flush=True); time.sleep(600)")
     code = "import faulthandler, signal, time; faulthandler.register(signal.SIGUSR1); print('up', flush=True); "
