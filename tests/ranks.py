@@ -6,20 +6,14 @@ they need, and get the environment that torchrun would give them. Jobs run one a
 
 import json
 import os
-import socket
 import sys
 import traceback
 from pathlib import Path
 
+from tests.ports import free_port
 from training_core.distributed import sharding, shards  # noqa: F401 (imported once for all ranks)
 from training_core.distributed.rank import run_rank
 from training_core.spec.io import load_file
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run_job(job) -> bool:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.core.test_runner import REPOSITORY, facts, spec_of
-from tests.ranks import free_port
+from tests.ports import free_port
 from tests.tiny_model import make_tiny_model
 from training_core import checkpoints
 from training_core.distributed.launch import conclude, gang_of
