@@ -34,6 +34,11 @@ def check_engine(spec: ExperimentSpec, *, num_processes: int) -> None:
         raise EngineError(
             f"engine.placement is in_process, but the run has {num_processes} processes; set engine.placement to server."
         )
+    if num_processes > 1 and spec.engine.urls:
+        raise EngineError(
+            f"engine.urls names servers that one process keeps up to date, but the run has {num_processes}; leave engine.urls "
+            "empty, so that each process starts servers of its own, or ask for one process."
+        )
     if spec.engine.urls and spec.weights.kind == "separate":
         raise EngineError(
             "engine.urls names servers for one model, but weights.kind is separate; leave engine.urls empty, or set "
@@ -58,8 +63,8 @@ def _own_engine(spec: ExperimentSpec, roster: Roster, parallel: Parallel) -> Eng
             seed=spec.seed,
         )
     if spec.learner.ahead or parallel.size > 1:
-        return ReplicaEngine(roster, max_batch=spec.engine.max_batch)
-    return TransformersEngine(roster.policies, max_batch=spec.engine.max_batch)
+        return ReplicaEngine(roster, max_batch=spec.engine.max_batch, max_cache_mib=spec.engine.max_cache_mib)
+    return TransformersEngine(roster.policies, max_batch=spec.engine.max_batch, max_cache_mib=spec.engine.max_cache_mib)
 
 
 def vllm_engine(

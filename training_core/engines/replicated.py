@@ -13,10 +13,10 @@ from training_core.stopwatch import Stopwatch
 class ReplicaEngine:
     """The transformers engine on a replica, which holds the learner's weights as of the last ``publish``."""
 
-    def __init__(self, roster: Roster, *, max_batch: int) -> None:
+    def __init__(self, roster: Roster, *, max_batch: int, max_cache_mib: int) -> None:
         self._roster = roster
         self._replica = Replica(roster.policies)
-        self._engine = TransformersEngine(self._replica.policies, max_batch=max_batch)
+        self._engine = TransformersEngine(self._replica.policies, max_batch=max_batch, max_cache_mib=max_cache_mib)
 
     @property
     def watch(self) -> Stopwatch:

@@ -11,18 +11,18 @@ from training_core.engines.ledger import Finished, Row
 from training_core.engines.stops import StopFinder
 from training_core.play.requests import Completion, Request
 from training_core.policies.loaded import LoadedPolicy
+from training_core.spec.engine import TransformersEngine as Settings
 from training_core.spec.learning import SamplingSpec
 from training_core.stopwatch import Stopwatch
 
-MAX_CACHE_MIB = 4096
-"""Keys and values held at a time, unless told otherwise."""
+DEFAULT_CACHE_MIB: int = Settings.model_fields["max_cache_mib"].default
 
 
 class TransformersEngine:
     """Batched sampling: unique prompts are read once, finished rows make room for waiting ones, log-probs come with the tokens."""
 
     def __init__(
-        self, policies: Mapping[str, LoadedPolicy], *, max_batch: int, max_cache_mib: int = MAX_CACHE_MIB
+        self, policies: Mapping[str, LoadedPolicy], *, max_batch: int, max_cache_mib: int = DEFAULT_CACHE_MIB
     ) -> None:
         """At most ``max_batch`` completions, and about ``max_cache_mib`` of their keys and values, are in memory at a time."""
         self._policies = policies

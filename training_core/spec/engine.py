@@ -13,6 +13,8 @@ class TransformersEngine(Block):
     kind: Literal["transformers"] = "transformers"
     max_batch: Annotated[int, Field(ge=1, le=65_536), Unit("completions")] = 1024
     """Completions sampled together; more is faster until memory ends."""
+    max_cache_mib: Annotated[int, Field(ge=64, le=16_777_216), Unit("MiB")] = 4096
+    """Memory for the keys and values of completions being sampled; those that do not fit wait. The samples stay the same."""
 
 
 class VllmEngine(Block):
