@@ -93,11 +93,12 @@ class Child:
         for pid, fields in every.items():
             if fields:
                 children[int(fields[1])].append(pid)
-        found, left = {}, [self._popen.pid]
+        found: dict[int, list[str]] = {}
+        left = [self._popen.pid]
         while left:
             pid = left.pop()
-            if fields := every.get(pid):
-                found[pid] = fields
+            if own := every.get(pid):
+                found[pid] = own
             left += children[pid]
         return found
 
