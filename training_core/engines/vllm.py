@@ -11,6 +11,7 @@ import torch
 
 from training_core.engines.vllm_model import NamedTensors, PrivateFolder, checkpoint_tensors, write_adapter
 from training_core.engines.vllm_setup import sampling_dtype
+from training_core.failures import EngineError
 from training_core.play.requests import Completion, Request
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.engine import VllmEngine as VllmSpec
@@ -107,6 +108,11 @@ class VllmEngine:
             models: dict[int, dict[str, LoadedPolicy]] = defaultdict(dict)
             for name, policy in policies.items():
                 models[id(policy.model)][name] = policy
+            if spec.urls and len(models) > 1:
+                raise EngineError(
+                    "engine.urls names servers for one set of weights, but the roles of this run speak with "
+                    f"{len(models)}; leave engine.urls empty, or use adapters (weights.kind and model.adapter)."
+                )
             for group in models.values():
                 self._shared.append(_Shared(instance=start(group, share=1 / len(models)), policies=group))
             for shared in self._shared:

@@ -14,7 +14,8 @@ import torch
 
 from training_core.engines.vllm import Ask, Drawn
 from training_core.engines.vllm_model import NamedTensors, PrivateFolder, checkpoint_tensors, write_model, write_weights
-from training_core.engines.vllm_setup import ENVIRONMENT, engine_arguments, sampling_dtype
+from training_core.engines.vllm_serve import ENVIRONMENT
+from training_core.engines.vllm_setup import engine_arguments, sampling_dtype
 from training_core.failures import EngineError
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.engine import VllmEngine as VllmSpec

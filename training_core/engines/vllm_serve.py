@@ -10,7 +10,15 @@ import os
 import sys
 
 from training_core.engines.descent import die_with_parent
-from training_core.engines.vllm_setup import ENVIRONMENT
+
+ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+"""No statistics sent; errors only; the worker in the process of its engine; threads where the system puts them."""
 
 ALWAYS = (
     "--enable-scale-out",  # the endpoint that takes and gives token ids
@@ -23,7 +31,6 @@ ALWAYS = (
 
 def main() -> None:
     """Run the server until it is told to end."""
-    die_with_parent()
     for name, value in {**ENVIRONMENT, "VLLM_SERVER_DEV_MODE": "1", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}.items():
         os.environ.setdefault(name, value)
     # Only now: vLLM reads the environment when it is imported.
@@ -40,5 +47,6 @@ def main() -> None:
     command.cmd(arguments)
 
 
+die_with_parent()  # when imported, because the processes a server starts begin with this import
 if __name__ == "__main__":
     main()

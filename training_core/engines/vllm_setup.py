@@ -9,15 +9,6 @@ import torch
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.engine import VllmEngine as VllmSpec
 
-ENVIRONMENT = {
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-}
-"""No statistics sent; errors only; the worker in the process of its engine; threads where the system puts them."""
-
 _CPU_BLOCK = 32
 _LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 _GIB = 1 << 30

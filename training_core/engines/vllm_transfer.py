@@ -19,8 +19,6 @@ from vllm.distributed.weight_transfer.base import (
 from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
-from training_core.engines.descent import die_with_parent
-
 IN_PROCESS = "kumite_in_process"
 FILES = "kumite_files"
 
@@ -94,4 +92,3 @@ def _register() -> None:
 
 
 _register()
-die_with_parent()
