@@ -21,6 +21,14 @@ from bench.machine import describe
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "engines.json"
+SETTINGS = {
+    "TRL": "float32, no gradient checkpointing, one thread, on-policy, beta 0, dapo loss, no logging; 32 completions to a forward "
+    "pass, the fastest of 32, 64 and 256; DPO: 32 pairs to a forward pass, reference scored with every new pair",
+    "transformers.generate": "KV cache, all prompts in one batch, log-probs gathered from output_logits",
+    "vLLM": "float32, in process, prefix cache on, log-prob of the sampled token, no detokenising, eager",
+    "Kumite": "defaults",
+}
+"""What everybody was set to; each the fastest that was found."""
 WARM_UP = 2
 """Steps of each side that are not counted."""
 
@@ -79,6 +87,13 @@ COMPARISONS = {
     "grpo_short": _step("Whole step: short prompts, 64 tokens each", "short", 1.5),
     "grpo_long_prompt": _step("Whole step: 200-token prompt per group, 32 tokens each", "long_prompt", 4.0),
     "grpo_mixed": _step("Whole step: answers of 1 to 256 tokens", "mixed", 3.0),
+    "dpo": Comparison(
+        title="Whole step: DPO on 32 pairs of 32 + 33 tokens, reference included",
+        ours=Contender(name="Kumite", module="kumite_dpo", arguments=()),
+        theirs=Contender(name="TRL DPOTrainer", module="trl_dpo", arguments=(), needs="trl"),
+        per="step",
+        target=1.5,
+    ),
     "rollout_starter": _rollout("Rollout: the starter, 256 completions", "starter", "generate", 2.0),
     "rollout_large": _rollout("Rollout: 100M parameters, 32 completions", "large", "generate", 1.0),
     "rollout_vllm": _rollout("Rollout: starter-shaped, 256 completions", "starter_shaped", "vllm", 1.0),
@@ -166,25 +181,46 @@ def _cost(facts: Mapping[str, Any], per: str) -> float:
     return float(facts["cpu_s"]) * (1.0 if per == "step" else 1000 / facts["tokens"])
 
 
+def agree(python: str, logs: Path) -> dict[str, Any]:
+    """Loss and gradient of TRL and of ours on one batch each, with the largest gap relative to the largest gradient."""
+    process = Process(
+        Contender(name="agreement", module="agreement", arguments=(), needs="trl"), python, logs / "agreement.log"
+    )
+    found = process.read()
+    process.close()
+    return found
+
+
+def update_share(logs: Path) -> dict[str, Any]:
+    """How near the update of a 100M-parameter model comes to the fastest matrix product of this machine, on one thread."""
+    process = Process(Contender(name="update", module="update", arguments=()), sys.executable, logs / "update.log")
+    found = process.read()
+    process.close()
+    return found
+
+
 def say(comparison: Comparison, round_: int, found: Sequence[Sequence[Mapping[str, Any]]]) -> None:
     last = "  ".join(f"{side[-1]['cpu_s']:.2f}" for side in found if side)
     print(f"{comparison.title}, round {round_ + 1}: {last or 'warming up'} CPU s", file=sys.stderr, flush=True)
 
 
-def record(name: str, row: Mapping[str, Any]) -> None:
-    """Replace the comparison of this name in the results."""
+def record(name: str, found: Mapping[str, Any]) -> None:
+    """Replace what was found under this name in the results."""
     known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    rows = known.get("comparisons", {}) | {name: row}
-    ordered = {each: rows[each] for each in (*COMPARISONS, *sorted(set(rows) - set(COMPARISONS))) if each in rows}
-    RESULTS.write_text(
-        json.dumps({**known, "machine": describe(), "threads": 1, "comparisons": ordered}, indent=1) + "\n",
-        encoding="utf-8",
-    )
+    if name in COMPARISONS:
+        rows = known.get("comparisons", {}) | {name: found}
+        known["comparisons"] = {each: rows[each] for each in COMPARISONS if each in rows}
+    else:
+        known[name] = found
+    ordered = {key: known[key] for key in ("comparisons", "agreement", "update_share") if key in known}
+    content = {"machine": describe(), "threads": 1, "settings": SETTINGS, **ordered}
+    RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[[], *COMPARISONS], help="comparisons; all of them without a name")
+    everything = [*COMPARISONS, "agreement", "update_share"]
+    parser.add_argument("names", nargs="*", help=f"{', '.join(everything)}; without a name all of them")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--trl-python", default=sys.executable, help="an interpreter that has TRL, if this one has not")
     parser.add_argument(
@@ -195,11 +231,18 @@ def main() -> None:
     options = parser.parse_args()
     options.logs.mkdir(parents=True, exist_ok=True)
     pythons = {"trl": options.trl_python, "vllm": options.vllm_python}
-    for name in options.names or COMPARISONS:
-        row = measure(COMPARISONS[name], rounds=options.rounds, pythons=pythons, logs=options.logs)
-        print(json.dumps({name: row}))
+    if unknown := set(options.names) - set(everything):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(everything)}")
+    for name in options.names or everything:
+        if name == "agreement":
+            found = agree(options.trl_python, options.logs)
+        elif name == "update_share":
+            found = update_share(options.logs)
+        else:
+            found = measure(COMPARISONS[name], rounds=options.rounds, pythons=pythons, logs=options.logs)
+        print(json.dumps({name: found}), flush=True)
         if not options.dry:
-            record(name, row)
+            record(name, found)
 
 
 if __name__ == "__main__":

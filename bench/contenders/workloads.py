@@ -16,6 +16,7 @@ from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
 
 LETTERS = string.ascii_letters + string.digits + string.punctuation.replace("<", "").replace(">", "") + " "
+NUM_PAIRS, PAIR_TOKENS = 32, 32
 PAD, END = "<pad>", "<end>"
 
 
@@ -44,6 +45,7 @@ WORKLOADS = {
     "short": Workload(prompt_tokens=(8, 16), max_tokens=64, fixed_length=True),
     "long_prompt": Workload(prompt_tokens=(200, 200), max_tokens=32, fixed_length=True),
     "mixed": Workload(prompt_tokens=(8, 16), max_tokens=256, fixed_length=False),
+    "agreement": Workload(prompt_tokens=(8, 16), max_tokens=64, fixed_length=False, num_prompts=8),
     "starter_shaped": Workload(prompt_tokens=(8, 16), max_tokens=64, fixed_length=True, shape="starter"),
     "large": Workload(prompt_tokens=(8, 16), max_tokens=32, fixed_length=True, shape="100M", num_prompts=4),
 }
@@ -99,8 +101,19 @@ def draw_prompts(workload: Workload, step: int) -> list[str]:
     return ["".join(rng.choices(LETTERS, k=rng.randint(*workload.prompt_tokens))) for _ in range(workload.num_prompts)]
 
 
+def draw_pairs(step: int) -> list[tuple[str, str, str]]:
+    """Prompt, chosen and rejected completion of the pairs of a step; all three have the same length."""
+    rng = random.Random(step)
+
+    def text() -> str:
+        return "".join(rng.choices(LETTERS, k=PAIR_TOKENS))
+
+    return [(text(), text(), text()) for _ in range(NUM_PAIRS)]
+
+
 def reward(text: str) -> float:
-    """Share of vowels: cheap, and different for the samples of a prompt."""
+    """Share of vowels: cheap, and different for the samples of a prompt. Padding and spaces are written differently by everybody."""
+    text = text.replace(PAD, "").replace(" ", "")
     return sum(text.count(letter) for letter in "aeiou") / max(1, len(text))
 
 
