@@ -15,7 +15,7 @@ class LearnerSpec(Block):
     gradient_checkpointing: bool = False
     """Keep fewer activations and compute them again in the backward pass: about a third slower, far less memory."""
     share_prompts: Literal["auto", "always", "never"] = "auto"
-    """Run a prompt once for all completions that answer it, with exact gradients; auto does so where it saves work. Several processes never do."""
+    """Run a prompt once for all completions of it, with exact gradients; auto does so where it saves work, several processes never do."""
     logits_chunk: Annotated[int, Field(ge=1, le=1_000_000), Unit("tokens")] = 1024
     """Tokens whose scores over a large vocabulary are held in memory at once; fewer needs less memory."""
     correction: Literal["auto", "none", "truncated"] = "auto"
