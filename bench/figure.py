@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from math import floor, log10
 from pathlib import Path
 
 INK, FAINT, PAPER = "#23262d", "#c9c5bb", "#fdfcf8"
@@ -11,7 +12,7 @@ WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 360, 250, 44, 46, 34
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One curve: points are (x, y), y between 0 and 1."""
+    """One curve of (x, y)."""
 
     points: Sequence[tuple[float, float]]
     colour: str
@@ -25,10 +26,12 @@ class Panel:
     lines: Sequence[Line]
     legend: Sequence[tuple[str, str, str]]
     """(label, colour, dash)."""
+    top: float | None = 1.0
+    """Where the y axis ends; None ends it at a round number above the highest point."""
 
 
 def write(path: Path, panels: Sequence[Panel], *, x_label: str, description: str) -> None:
-    """Panels side by side, all with y from 0 to 1."""
+    """Panels side by side."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH * len(panels)} {HEIGHT + 64}" role="img" '
         f'font-family="IBM Plex Sans, system-ui, sans-serif" font-size="12" fill="{INK}">',
@@ -41,18 +44,25 @@ def write(path: Path, panels: Sequence[Panel], *, x_label: str, description: str
     path.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
 
 
+def _round_above(value: float) -> float:
+    """The next of 1, 2, 4, 8 and 10 times a power of ten."""
+    power = 10.0 ** floor(log10(value))
+    return next(step * power for step in (1, 2, 4, 8, 10) if step * power >= value)
+
+
 def _panel(panel: Panel, x_label: str) -> str:
     longest = max(x for line in panel.lines for x, _ in line.points)
+    top = panel.top or _round_above(max(y for line in panel.lines for _, y in line.points))
     right, base = WIDTH - 14, HEIGHT - BOTTOM
 
     def place(x: float, y: float) -> str:
-        return f"{LEFT + (right - LEFT) * x / longest:.1f},{base - (base - TOP) * y:.1f}"
+        return f"{LEFT + (right - LEFT) * x / longest:.1f},{base - (base - TOP) * y / top:.1f}"
 
     out = [f'<text x="{LEFT}" y="24" font-size="14" font-weight="600">{escape(panel.title)}</text>']
     for tick in (0, 0.25, 0.5, 0.75, 1):
         y = base - (base - TOP) * tick
         out.append(f'<line x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{FAINT}" stroke-width="0.6"/>')
-        out.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        out.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick * top:g}</text>')
     out += [
         f'<text x="{LEFT}" y="{base + 16}">0</text>',
         f'<text x="{right}" y="{base + 16}" text-anchor="end">{longest:.0f}</text>',
