@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -78,6 +78,26 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_setupnodes() -> None:
     """Workers inherit the controller's environment; pytest-django would read its settings there before this file."""
     del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+# Tests that share something costly stay on one worker. By name, because this version of pytest hides the marker
+# ``xdist_group`` from xdist.
+_TOGETHER = {
+    "tests/vllm/": "vllm",
+    "tests/faults/test_up.py": "up",
+    "tests/core/test_starter.py::test_the_taught_": "starter",
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((group for start, group in _TOGETHER.items() if nodeid.startswith(start)), nodeid)
+
+    return Together(config, log)
 
 
 @pytest.hookimpl(trylast=True)
