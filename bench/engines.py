@@ -105,6 +105,7 @@ class Process:
 
     def __init__(self, contender: Contender, python: str, log: Path) -> None:
         self.name = contender.name
+        self.packages: dict[str, str] = {}
         argv = [python, "-m", f"bench.contenders.{contender.module}", *contender.arguments]
         self._log = log
         with log.open("w") as errors:
@@ -146,7 +147,7 @@ def processes(comparison: Comparison, pythons: Mapping[str, str], logs: Path) ->
         for side, contender in (("ours", comparison.ours), ("theirs", comparison.theirs)):
             process = Process(contender, pythons.get(contender.needs, sys.executable), logs / f"{side}.log")
             stack.callback(process.close)
-            process.read()
+            process.packages = process.read()["packages"]
             both.append(process)
         yield both[0], both[1]
 
@@ -155,6 +156,7 @@ def measure(comparison: Comparison, *, rounds: int, pythons: Mapping[str, str], 
     """Costs of both sides and their ratio; above 1 ours is cheaper."""
     found: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
     with processes(comparison, pythons, logs) as both:
+        packages = both[1].packages
         for round_ in range(WARM_UP + rounds):
             for side in (0, 1) if round_ % 2 == 0 else (1, 0):
                 facts = both[side].step()
@@ -166,6 +168,7 @@ def measure(comparison: Comparison, *, rounds: int, pythons: Mapping[str, str], 
     return {
         "title": comparison.title,
         "against": comparison.theirs.name,
+        "packages": packages,
         "unit": f"CPU seconds per {'step' if comparison.per == 'step' else '1,000 tokens'}",
         "ours": round(median(ours), 4),
         "theirs": round(median(theirs), 4),

@@ -16,8 +16,13 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "python": platform.python_version(),
-        **{name: found for name in PACKAGES if (found := _version(name))},
+        **packages(),
     }
+
+
+def packages() -> dict[str, str]:
+    """Versions of the packages that matter, as far as this interpreter has them."""
+    return {name: found for name in PACKAGES if (found := _version(name))}
 
 
 def processor() -> str:

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any
 
+from bench.machine import packages
+
 ANSWERS = os.dup(1)
 """The process's real standard output; libraries that print are sent to standard error instead."""
 os.dup2(2, 1)
@@ -23,7 +25,7 @@ class Gate:
     def wait(self, **facts: Any) -> None:
         """Report the step that ends here, if one does, and let the next begin. Leaves the process when told to stop."""
         if self._begun is None:
-            answer(ready=True, **facts)
+            answer(ready=True, packages=packages(), **facts)
         else:
             cpu_s, wall_s = self._begun
             answer(cpu_s=time.process_time() - cpu_s, wall_s=time.perf_counter() - wall_s, **facts)
