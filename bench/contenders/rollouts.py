@@ -25,6 +25,13 @@ from training_core.tasks.registry import make_domain
 STARTER = Workload(prompt_tokens=(8, 16), max_tokens=72, fixed_length=False)
 """The taught starter answering questions of its task; it ends by itself."""
 
+VLLM_ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+
 Sampler = Callable[[int], int]
 """Takes the number of a step, completes its prompts, returns the number of sampled tokens."""
 
@@ -80,9 +87,7 @@ def generate(policy: LoadedPolicy, workload: Workload, prompts: Callable[[int], 
 
 def vllm(policy: LoadedPolicy, workload: Workload, prompts: Callable[[int], list[str]]) -> Sampler:
     """In this process, one thread, prefix cache on; texts are not made, so that only sampling is counted."""
-    from training_core.engines.vllm_setup import ENVIRONMENT
-
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(VLLM_ENVIRONMENT)
     from vllm import LLM, SamplingParams
 
     with tempfile.TemporaryDirectory() as folder:
