@@ -28,5 +28,5 @@ def models_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def arithmetic_starter(models_dir: Path) -> Path:
-    """The folder of the arithmetic starter; the first test on a machine waits two to four CPU minutes for it."""
+    """The folder of the arithmetic starter; the first test on a machine waits about two CPU minutes for it."""
     return ensure_starter(task=ArithmeticTask(), models_dir=models_dir, progress=lambda fraction, text: None)

@@ -133,13 +133,13 @@ def scores(arithmetic_starter):
 
 def test_the_taught_solver_is_mediocre_when_sampled_and_better_when_greedy(scores):
     assert 0.3 <= scores["solver_sampled"] <= 0.55
-    assert scores["solver_greedy"] >= 0.7
+    assert scores["solver_greedy"] >= 0.8
 
 
 def test_the_taught_judge_tells_right_from_wrong(scores):
     assert scores["judge_kept"] >= 0.95
-    assert scores["judge_caught"] >= 0.88
-    assert scores["judge_auc"] >= 0.93
+    assert scores["judge_caught"] >= 0.92
+    assert scores["judge_auc"] >= 0.95
 
 
 def test_the_taught_proposer_asks_proper_questions(scores):
@@ -156,6 +156,9 @@ def test_the_taught_starter_loads_as_an_ordinary_hugging_face_folder(arithmetic_
     )
     assert policy.style == "starter"
     ids = torch.tensor([policy.encode(language.solve_prompt("5+3"))])
+    assert policy.model.config.hidden_size // policy.model.config.num_attention_heads == 32, (
+        "vLLM takes no narrower heads"
+    )
     text = policy.decode(policy.model.generate(ids, max_new_tokens=40, do_sample=False)[:, ids.shape[1] :])[0]
     assert text == f"<think>5+3=8</think><answer>8</answer>{language.END}"
     assert sum(parameter.numel() for parameter in policy.model.parameters()) < 400_000

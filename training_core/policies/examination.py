@@ -44,11 +44,11 @@ class Scores:
 
 
 LEAST = Scores(
-    solver_greedy=0.7,
+    solver_greedy=0.8,
     solver_sampled=0.3,
     judge_kept=0.95,
-    judge_caught=0.88,
-    judge_auc=0.93,
+    judge_caught=0.92,
+    judge_auc=0.95,
     review_kept=0.85,
     review_caught=0.8,
     proposals_well_posed=0.88,

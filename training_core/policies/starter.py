@@ -32,7 +32,7 @@ def ensure_starter(
     progress: Callable[[float, str], None],
     seed: int = 0,
 ) -> Path:
-    """The folder of the starter for a task, made and taught first where it is missing (two to four CPU minutes)."""
+    """The folder of the starter for a task, made and taught first where it is missing (about two CPU minutes)."""
     return ensure_recipe(starter_recipe(task, seed=seed), models_dir=models_dir, progress=progress)
 
 

@@ -1,24 +1,27 @@
 """Teaches a small model the starter's language from generated text.
 
-Shapes: B rows, T tokens, N taught tokens end to end, V vocabulary.
+Shapes: M taught tokens, those of all completions end to end.
 """
 
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from torch.nn import functional as F
 
+from training_core.learn.logprobs import Text
+from training_core.learn.muon import StackedMuon
+from training_core.learn.passes import best_pass
 from training_core.policies.examination import LEAST, Scores, examine
 from training_core.policies.loaded import LoadedPolicy
 from training_core.policies.recipe import Recipe
 from training_core.policies.tokenizer import build_tokenizer
+from training_core.spec.learner import LearnerSpec
 from training_core.spec.tasks import TaskSpec
 from training_core.tasks import language
 from training_core.tasks.base import Domain
@@ -32,8 +35,6 @@ EXTRA_SCALE = 0.3
 """Step size at the beginning of a further course, as a share of the first one's."""
 FIRST_COURSE, EXAMINED = 0.9, 0.93
 """Fractions of the work that the first course and the first examination end at."""
-PARTS = 2
-"""Parts of a batch that go through the model one by one, sorted by length so that little is padded."""
 REPORT_EVERY_S = 0.5
 _TASK: TypeAdapter[Any] = TypeAdapter(TaskSpec)
 
@@ -80,10 +81,9 @@ class _Reporter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Lesson:
-    """Token ids of a lesson and the weight of its completion in the loss."""
+    """Token ids of a lesson and the weight of a token of its completion in the loss."""
 
-    prompt: list[int]
-    completion: list[int]
+    text: Text
     weight: float
 
 
@@ -92,6 +92,7 @@ class _School:
 
     def __init__(self, recipe: Recipe, domain: Domain, report: _Reporter) -> None:
         self.policy = new_policy(recipe)
+        self._forward = best_pass(self.policy, LearnerSpec(share_prompts="never"))
         self.num_steps = 0
         self._recipe, self._domain, self._report = recipe, domain, report
         self._rng = random.Random(recipe.seed)
@@ -99,8 +100,11 @@ class _School:
         matrices = [p for name, p in named if p.ndim == 2 and "embed_tokens" not in name]
         rest = [p for name, p in named if p.ndim != 2 or "embed_tokens" in name]
         self._optimizers = (
-            (torch.optim.Muon(matrices, lr=recipe.muon_lr, weight_decay=0.0), recipe.muon_lr),
-            (torch.optim.AdamW(rest, lr=recipe.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0), recipe.adamw_lr),
+            (StackedMuon(matrices, lr=recipe.muon_lr, weight_decay=0.0), recipe.muon_lr),
+            (
+                torch.optim.AdamW(rest, lr=recipe.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+                recipe.adamw_lr,
+            ),
         )
 
     def course(self, num_steps: int, *, scale: float, careful_share: float, begin: float, end: float) -> None:
@@ -109,8 +113,8 @@ class _School:
         for step in range(num_steps):
             warm, fall = min(1.0, (step + 1) / WARMUP_STEPS), min(1.0, 2 * (1 - step / num_steps))
             careful = step < careful_share * num_steps
-            texts = [self._lesson(careful=careful) for _ in range(self._recipe.batch_size)]
-            self._step(sorted(texts, key=_length), scale=scale * warm * fall)
+            lessons = [self._lesson(careful=careful) for _ in range(self._recipe.batch_size)]
+            self._step(lessons, scale=scale * warm * fall)
             self.num_steps += 1
             self._report(begin + (end - begin) * step / num_steps, f"Teaching the starter, lesson {self.num_steps}")
 
@@ -125,32 +129,24 @@ class _School:
         logger.info("starter.examined", extra={"num_steps": self.num_steps, **vars(scores)})
         return scores
 
-    def _step(self, texts: list[_Lesson], *, scale: float) -> None:
+    def _step(self, lessons: Sequence[_Lesson], *, scale: float) -> None:
         """One update on the weighted mean of all taught tokens."""
-        total = sum(len(text.completion) * text.weight for text in texts)
-        size = -(-len(texts) // PARTS)
-        for start in range(0, len(texts), size):
-            ids_BT, weight_BT = _padded(texts[start : start + size])
-            logits_BTV = self.policy.model(input_ids=ids_BT[:, :-1], use_cache=False).logits
-            taught_BT = weight_BT[:, 1:] > 0
-            loss_N = F.cross_entropy(logits_BTV[taught_BT], ids_BT[:, 1:][taught_BT], reduction="none")
-            torch.autograd.backward((loss_N * weight_BT[:, 1:][taught_BT]).sum() / total)
+        logp_M, _ = self._forward([lesson.text for lesson in lessons], temperature=1.0, with_entropy=False)
+        weight_M = torch.cat([torch.full((len(each.text.token_ids),), each.weight) for each in lessons])
+        torch.autograd.backward(-(logp_M * weight_M).sum() / weight_M.sum())
         torch.nn.utils.clip_grad_norm_(self.policy.model.parameters(), 1.0)
         for optimizer, lr in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr * scale
-            optimizer.step()  # type: ignore[no-untyped-call]  # torch leaves Muon.step unannotated
+            optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
     def _lesson(self, *, careful: bool) -> _Lesson:
         mixture = self._recipe.careful_mixture if careful else self._recipe.mixture
         kind = self._rng.choices(list(mixture), list(mixture.values()))[0]
         prompt, completion = lesson(self._domain, kind, self._rng, careful=careful)
-        return _Lesson(
-            prompt=self.policy.encode(prompt),
-            completion=self.policy.encode(completion),
-            weight=self._recipe.weights[kind],
-        )
+        text = Text(prompt_ids=self.policy.encode(prompt), token_ids=self.policy.encode(completion))
+        return _Lesson(text=text, weight=self._recipe.weights[kind])
 
 
 def new_policy(recipe: Recipe) -> LoadedPolicy:
@@ -182,20 +178,6 @@ def new_policy(recipe: Recipe) -> LoadedPolicy:
         end_ids=frozenset({tokenizer.eos_token_id}),
         max_context=recipe.max_context,
     )
-
-
-def _length(text: _Lesson) -> int:
-    return len(text.prompt) + len(text.completion)
-
-
-def _padded(texts: list[_Lesson]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and loss weights, padded on the right, where causal attention never looks."""
-    ids_BT = torch.zeros(len(texts), max(map(_length, texts)), dtype=torch.long)
-    weight_BT = torch.zeros(ids_BT.shape)
-    for row, text in enumerate(texts):
-        ids_BT[row, : _length(text)] = torch.tensor([*text.prompt, *text.completion])
-        weight_BT[row, len(text.prompt) : _length(text)] = text.weight
-    return ids_BT, weight_BT
 
 
 @contextmanager

@@ -41,10 +41,19 @@ def columns(question: str, *, slip_rate: float = 0.0, rng: random.Random | None 
             total = top - sum(taken)
         if slips and rng is not None:
             total = total // 10 * 10 + (total + rng.choice((-1, 1))) % 10
-        written.append(Column(text=f"{operation.join(map(str, [top, *taken]))}={total}", digit=str(total % 10)))
+        written.append(Column(text=_spelt(operation, top, taken, total), digit=str(total % 10)))
     if carry and operation == "+":
         written.append(Column(text="1", digit="1"))
     return written
+
+
+def _spelt(operation: str, top: int, taken: Sequence[int], total: int) -> str:
+    """``5+3=8``, with a carry ``5+3=8+1=9``: no step has more than two numbers, so few facts need to be learnt."""
+    if len(taken) < 2:
+        return f"{operation.join(map(str, [top, *taken]))}={total}"
+    bottom, carry = taken
+    between = top + bottom if operation == "+" else top - bottom
+    return f"{top}{operation}{bottom}={between}{operation}{carry}={total}"
 
 
 def number(written: Sequence[Column]) -> str:
