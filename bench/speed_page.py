@@ -10,7 +10,9 @@ BEGIN, END = "<!-- speed: written by python -m bench.speed_page -->", "<!-- end 
 
 
 def results(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    """The stored figures of this name; nothing where they have not been measured."""
+    path = ROOT / "bench" / "results" / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return found
 
 
