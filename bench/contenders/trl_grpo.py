@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
 }
 """float32, no recomputation, on-policy, nothing logged or saved."""
 ROWS = 32
-"""Completions in one forward pass of the update: the fastest of 32, 64 and 256 on every workload."""
+"""Completions in one forward pass of the update: of 32, 64 and 256 the fastest on mixed lengths, within the noise elsewhere."""
 
 
 class Turnstile(TrainerCallback):
