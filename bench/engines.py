@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results" / "engines.json"
 SETTINGS = {
     "TRL": "float32, no gradient checkpointing, one thread, on-policy, beta 0, dapo loss, no logging; 32 completions to a forward "
-    "pass, of 32, 64 and 256 the fastest on mixed lengths and within the noise elsewhere; DPO: 32 pairs to a forward pass, reference scored with every new pair",
+    "pass, of 32, 64 and 256 the fastest on mixed lengths and within the noise elsewhere; "
+    "DPO: 32 pairs to a forward pass, reference scored with every new pair",
     "transformers.generate": "KV cache, all prompts in one batch, log-probs gathered from output_logits",
     "vLLM": "float32, in process, prefix cache on, log-prob of the sampled token, no detokenising, eager",
     "Kumite": "defaults",
