@@ -49,6 +49,10 @@ bench: install-test ## Measure what the README claims; results go to bench/resul
 	$(BIN)/python -m bench.mae
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.live --minutes 10
+	$(BIN)/python -m pip install -q -c requirements/constraints.txt -r requirements/bench.txt
+	$(BIN)/python -m bench.engines
+	$(BIN)/python -m bench.scaling
+	$(BIN)/python -m bench.speed_page
 
 screenshots: install-test browser ## Photograph every page into docs/screenshots, while "make demo" runs
 	$(BIN)/python -m bench.screenshots

@@ -4,7 +4,6 @@ import os
 import sys
 import urllib.request
 from collections.abc import Sequence
-from datetime import timedelta
 
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
@@ -30,14 +29,10 @@ def web_answers(address: str = "http://127.0.0.1:8000") -> bool:
 
 def worker_beats() -> bool:
     """Whether a worker of this host gave a sign of life while a lease lasts."""
-    from django.db.models.functions import Now
-
-    from webapp.fleet import timing
     from webapp.fleet.models import Worker
     from webapp.fleet.processes import this_machine
 
-    fresh = Now() - timedelta(seconds=timing.LEASE_S)
-    return Worker.objects.filter(host=this_machine().host, stopped_at=None, last_beat_at__gt=fresh).exists()
+    return Worker.objects.living().filter(host=this_machine().host).exists()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -13,10 +13,9 @@ MODELS_DIR = Path(__file__).resolve().parents[2] / "var" / "test-models"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker teaches the starter, and the others do something else meanwhile."""
+    """Whoever teaches the starter takes longer than other tests may."""
     for item in items:
         if "arithmetic_starter" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("starter"))
             item.add_marker(pytest.mark.timeout(TEACHING_LIMIT_S))
 
 

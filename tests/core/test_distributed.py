@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.core.test_runner import REPOSITORY, facts, spec_of
+from tests.core.test_runner import REPOSITORY, facts
 from tests.ports import free_port
-from tests.tiny_model import make_tiny_model
+from tests.tiny_model import make_tiny_model, spec_of
 from training_core import checkpoints
 from training_core.distributed.launch import conclude, gang_of
 from training_core.distributed.lifeline import RankFailure, tell

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.tiny_model import make_tiny_model
+from tests.tiny_model import make_tiny_model, spec_of
 from training_core import checkpoints
 from training_core.engines.transformers import TransformersEngine
 from training_core.runner import Run
 from training_core.spec.events import EventKind, RunPhase, deterministic
-from training_core.spec.io import dump_yaml, parse_spec
+from training_core.spec.io import dump_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -24,29 +24,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return make_tiny_model(tmp_path_factory.mktemp("tiny"))
-
-
-def spec_of(folder, **changes):
-    return parse_spec(
-        {
-            "seed": 1,
-            "steps": 6,
-            "model": {"source": str(folder)},
-            "evaluation": {"every": 3, "num_items": 8},
-            "checkpoint": {"every": 2},
-            "method": {
-                "name": "mae",
-                "batch_per_role": 4,
-                "probe_items": 8,
-                "quality_samples": 2,
-                "difficulty_samples": 2,
-                "seed_pairs": True,
-                "sampling": {"max_tokens": 16},
-                "optimizer": {"kind": "muon", "lr": 1e-3},
-            },
-            **changes,
-        }
-    )
 
 
 def facts(folder):

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from tests.core.test_runner import REPOSITORY, assert_same_run, command, facts, read, spec_of
-from tests.tiny_model import make_tiny_model
+from tests.core.test_runner import REPOSITORY, assert_same_run, command, facts, read
+from tests.tiny_model import make_tiny_model, spec_of
 from training_core import checkpoints
 from training_core.engines.transformers import TransformersEngine
 from training_core.learn.learner import Learner

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.core.test_runner import facts, read, spec_of
-from tests.tiny_model import make_tiny_model
+from tests.core.test_runner import facts, read
+from tests.tiny_model import make_tiny_model, spec_of
 from training_core import checkpoints
 from training_core.evaluate.held_out import Evaluation
 from training_core.methods import registry

@@ -17,7 +17,7 @@ import pytest
 
 from tests.ports import free_port
 
-pytestmark = [pytest.mark.fault, pytest.mark.xdist_group("up")]
+pytestmark = pytest.mark.fault
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 120.0

@@ -7,12 +7,6 @@ import pytest
 from training_core.engines.vllm_setup import is_installed
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "tests/vllm/" in str(item.path):
-            item.add_marker(pytest.mark.xdist_group("vllm"))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def installed() -> None:
     if is_installed():

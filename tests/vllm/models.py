@@ -1,35 +1,16 @@
 """Random-weight models whose attention heads are wide enough for vLLM's CPU build."""
 
 import torch
-from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 
+from tests.tiny_model import random_qwen2
 from training_core.policies.load import with_adapters
 from training_core.policies.loaded import LoadedPolicy
-from training_core.policies.tokenizer import build_tokenizer
 from training_core.spec.model import LoraSpec
-
-MAX_CONTEXT = 256
 
 
 def random_policy(seed: int = 0) -> LoadedPolicy:
-    """A Qwen2 with tied embeddings, as the starter has them, and two heads of 32."""
-    tokenizer = build_tokenizer(max_context=MAX_CONTEXT)
-    torch.manual_seed(seed)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=MAX_CONTEXT,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=None,
-        initializer_range=0.1,
-    )
-    return policy_of(Qwen2ForCausalLM(config), tokenizer)
+    """A small Qwen2 with two heads of 32."""
+    return policy_of(*random_qwen2(hidden_size=64, seed=seed))
 
 
 def policy_of(model, tokenizer) -> LoadedPolicy:

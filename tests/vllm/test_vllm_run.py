@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.tiny_model import spec_of
 from tests.vllm.models import random_policy
 from tests.vllm.test_vllm_engine import ask, tokens
 from training_core.engines.build import check_engine, vllm_engine
@@ -13,8 +14,9 @@ from training_core.policies.teaching import new_policy
 from training_core.runner import Run
 from training_core.spec.engine import VllmEngine as VllmSpec
 from training_core.spec.events import EventKind, RunPhase
-from training_core.spec.io import parse_spec
 from training_core.spec.tasks import ArithmeticTask
+
+ENGINE = {"kind": "vllm", "cpu_cache_gib": 0.1}
 
 
 @pytest.fixture(scope="module")
@@ -26,32 +28,8 @@ def model(tmp_path_factory):
     return folder
 
 
-def spec_of(folder, **changes):
-    return parse_spec(
-        {
-            "seed": 1,
-            "steps": 3,
-            "model": {"source": str(folder)},
-            "engine": {"kind": "vllm", "cpu_cache_gib": 0.1},
-            "evaluation": {"every": 3, "num_items": 8},
-            "checkpoint": {"every": 2},
-            "method": {
-                "name": "mae",
-                "batch_per_role": 4,
-                "probe_items": 8,
-                "quality_samples": 2,
-                "difficulty_samples": 2,
-                "seed_pairs": True,
-                "sampling": {"max_tokens": 16},
-                "optimizer": {"kind": "muon", "lr": 1e-3},
-            },
-            **changes,
-        }
-    )
-
-
 def test_mae_learns_from_what_vllm_sampled_and_shows_the_mismatch(model, tmp_path):
-    run = Run(spec_of(model), tmp_path / "run")
+    run = Run(spec_of(model, steps=3, engine=ENGINE), tmp_path / "run")
     assert run.execute() is RunPhase.SUCCEEDED, list(run.events(EventKind.STATE))[-1]
     mismatch = run.series("mismatch/kl")
     assert [step for step, _ in mismatch] == [1, 2, 3]
@@ -61,7 +39,7 @@ def test_mae_learns_from_what_vllm_sampled_and_shows_the_mismatch(model, tmp_pat
 
 def test_run_says_what_to_do_where_vllm_is_missing(model, tmp_path, monkeypatch):
     monkeypatch.setattr("training_core.engines.build.is_installed", lambda: False)
-    run = Run(spec_of(model), tmp_path / "run")
+    run = Run(spec_of(model, steps=3, engine=ENGINE), tmp_path / "run")
     assert run.execute() is RunPhase.FAILED
     state = list(run.events(EventKind.STATE))[-1]["data"]
     assert state["failure"] == "spec"
@@ -70,7 +48,7 @@ def test_run_says_what_to_do_where_vllm_is_missing(model, tmp_path, monkeypatch)
 
 def test_several_processes_need_vllm_in_servers(model):
     with pytest.raises(EngineError, match=r"set engine\.placement to server"):
-        check_engine(spec_of(model), num_processes=2)
+        check_engine(spec_of(model, engine=ENGINE), num_processes=2)
     check_engine(spec_of(model, engine={"kind": "vllm", "placement": "server"}), num_processes=2)
 
 

@@ -18,6 +18,8 @@ from webapp.fleet.leases import LeaseLost
 from webapp.fleet.models import Slot, Worker
 from webapp.fleet.processes import ProcessId
 from webapp.fleet.services import Claim, Outcome
+from workers import lifecycle
+from workers.member import assist
 from workers.outcomes import Ending, outcome_of
 from workers.rendezvous import meeting_point
 
@@ -145,6 +147,24 @@ def test_the_end_of_a_run_leaves_the_other_hosts_their_slots_until_their_process
     assert fleet.claim_run(worker=alpha) is None  # the run must not begin again beside what is left of it
     fleet.release(run_id=run.pk, token=part.token, host_rank=1)
     assert fleet.claim_run(worker=alpha) is not None
+
+
+def test_a_host_that_does_not_see_the_runs_folder_ends_the_run_with_a_sentence(
+    make_run: MakeRun, host: MakeHost, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ARTIFACTS_DIR = tmp_path
+    run, alpha, beta = make_run(num_hosts=2), host("alpha"), host("beta")
+    first = begun(run, alpha)
+    part = fleet.join_run(worker=beta)
+    assert part is not None
+    monkeypatch.setattr(lifecycle, "_worker", beta)
+    assist(part)
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
+    assert "Worker beta does not see the run's folder" in run.failure_text
+    assert ranks(run) == {"alpha": [0]}
+    with pytest.raises(LeaseLost):  # the first host ends its processes and gives its slot back
+        fleet.renew_lease(run_id=run.pk, token=first.token)
 
 
 def test_slots_of_a_host_that_died_are_swept_when_the_run_is_over(make_run: MakeRun, host: MakeHost) -> None:

@@ -143,7 +143,9 @@ def _notes(spec: ExperimentSpec, params: float | None, *, on_gpu: bool) -> list[
     elif not on_gpu and params > 5e7:
         notes.append("A model of this size is very slow on a CPU. Ask for a GPU under Resources.")
     if spec.model.is_starter:
-        notes.append("The first run on a machine also makes and teaches the starter, a few minutes of one CPU core.")
+        notes.append(
+            "The first run on a machine also makes and teaches the starter, about two minutes of one CPU core."
+        )
     else:
         notes.append("Completion lengths are assumed; reasoning models often write far more.")
     return notes

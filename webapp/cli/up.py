@@ -84,7 +84,7 @@ def _supervise(
             from webapp.supervisor.demo import make_starter, start_demo
 
             _invite(progress, address, started=started)
-            with progress.stage("Teaching the starter model (once on this machine, a few minutes)"):
+            with progress.stage("Teaching the starter model (once on this machine, about two minutes)"):
                 make_starter(progress, cwd=settings.BASE_DIR)
             run = start_demo(user=user, workspace=workspace)
         _invite(progress, address, started=started, run=run)

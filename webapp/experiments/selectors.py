@@ -1,12 +1,10 @@
 """What a person may see of experiments and runs; ``visible_to`` comes first, 404 for everything else."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Now
 from django.http import Http404
 from django.utils import timezone
 
@@ -16,7 +14,6 @@ from webapp.accounts.digests import digest_of
 from webapp.accounts.models import User
 from webapp.experiments.choices import RunStatus
 from webapp.experiments.models import Experiment, ExperimentQuerySet, Run, RunQuerySet, RunTransition, ShareLink
-from webapp.fleet import timing
 from webapp.fleet.models import SlotKind, Worker
 from webapp.workspaces.models import Workspace
 
@@ -131,8 +128,7 @@ def memory_refusal(spec: ExperimentSpec) -> str:
 
 
 def _living_workers() -> list[Worker]:
-    alive = Q(stopped_at=None, last_beat_at__gt=Now() - timedelta(seconds=timing.LEASE_S))
-    return list(Worker.objects.filter(alive).prefetch_related("slots"))
+    return list(Worker.objects.living().prefetch_related("slots"))
 
 
 def _memory_bytes(worker: Worker, *, on_gpu: bool) -> int:

@@ -1,11 +1,6 @@
 """Room for a run: slots of one worker, or of workers on several hosts at one moment."""
 
-from datetime import timedelta
-
-from django.db.models.functions import Now
-
 from webapp.experiments.models import Run
-from webapp.fleet import timing
 from webapp.fleet.models import Slot, SlotHealth, SlotKind, Worker
 
 
@@ -32,9 +27,8 @@ def assemble(run: Run, worker: Worker, free: list[Slot]) -> list[list[Slot]] | N
 
 
 def _others(worker: Worker) -> list[Worker]:
-    heard = Now() - timedelta(seconds=timing.LEASE_S)
-    living = Worker.objects.filter(draining=False, stopped_at=None, last_beat_at__gt=heard).exclude(pk=worker.pk)
-    return list(living.select_for_update(no_key=True, skip_locked=True).order_by("name"))
+    ready = Worker.objects.living().filter(draining=False).exclude(pk=worker.pk)
+    return list(ready.select_for_update(no_key=True, skip_locked=True).order_by("name"))
 
 
 def _taken(run: Run, free: list[Slot]) -> list[Slot]:

@@ -1,9 +1,24 @@
 """Machines that work: one row per worker process, one per slot it offers."""
 
 import uuid
+from datetime import timedelta
 from typing import ClassVar
 
 from django.db import models
+from django.db.models.functions import Now
+
+from webapp.fleet import timing
+
+
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    def living(self) -> "WorkerQuerySet":
+        """Workers that were heard of within the last lease, by the database's clock."""
+        return self.filter(was_heard(), stopped_at=None)
+
+
+def was_heard() -> models.Q:
+    """Whether the last sign of life is younger than a lease."""
+    return models.Q(last_beat_at__gt=Now() - timedelta(seconds=timing.LEASE_S))
 
 
 class Worker(models.Model):
@@ -22,6 +37,8 @@ class Worker(models.Model):
     started_at = models.DateTimeField(auto_now_add=True)
     last_beat_at = models.DateTimeField()
     stopped_at = models.DateTimeField(null=True, blank=True)
+
+    objects = WorkerQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.name

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import BooleanField, Case, F, Prefetch, Q, QuerySet, Value, When
+from django.db.models import BooleanField, Case, F, Prefetch, QuerySet, Value, When
 from django.db.models.expressions import ExpressionWrapper
 from django.db.models.functions import Now
 
@@ -15,8 +15,7 @@ from webapp.accounts.models import User
 from webapp.experiments.choices import HELD, RunStatus
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import waiting_reasons
-from webapp.fleet import timing
-from webapp.fleet.models import Slot, Worker
+from webapp.fleet.models import Slot, Worker, was_heard
 
 QUEUE_SHOWN = 200
 
@@ -109,11 +108,6 @@ def queue_in_order() -> QuerySet[Run]:
     return queued.order_by("waits", F("priority").desc(), "created_at", "pk")
 
 
-def living_workers() -> QuerySet[Worker]:
-    """Workers that were heard of within the last lease, by the database's clock."""
-    return Worker.objects.filter(_is_fresh(), stopped_at=None)
-
-
 def _visible_runs(user: User | AnonymousUser) -> QuerySet[Run]:
     sees_all = isinstance(user, User) and user.is_staff and user.is_active
     runs = Run.objects.all() if sees_all else Run.objects.visible_to(user)
@@ -121,13 +115,9 @@ def _visible_runs(user: User | AnonymousUser) -> QuerySet[Run]:
 
 
 def _workers() -> QuerySet[Worker]:
-    fresh = ExpressionWrapper(_is_fresh(), output_field=BooleanField())
+    fresh = ExpressionWrapper(was_heard(), output_field=BooleanField())
     slots = Prefetch("slots", queryset=Slot.objects.order_by("kind", "index"))
     return Worker.objects.annotate(is_fresh=fresh).prefetch_related(slots).order_by("stopped_at", "name")
-
-
-def _is_fresh() -> Q:
-    return Q(last_beat_at__gt=Now() - timedelta(seconds=timing.LEASE_S))
 
 
 def _worker_view(worker: Worker, visible: dict[UUID, Run]) -> WorkerView:

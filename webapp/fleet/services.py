@@ -192,8 +192,7 @@ def _free_name(wanted: str) -> str:
 def _may_live(worker: Worker) -> bool:
     if _on(worker, this_machine()):
         return ProcessId(pid=worker.pid, start_ticks=worker.start_ticks).is_alive
-    heard = Worker.objects.filter(pk=worker.pk, stopped_at=None, last_beat_at__gt=_ago(timing.LEASE_S))
-    return heard.exists()
+    return Worker.objects.living().filter(pk=worker.pk).exists()
 
 
 def _on(worker: Worker, machine: Machine) -> bool:
