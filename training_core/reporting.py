@@ -58,7 +58,13 @@ class Reporter:
             self._write(EventKind.SAMPLE, sample)
 
     def evaluation(self, found: Evaluation) -> None:
-        data = EvaluationData(suite="held_out", num_items=found.num_items, scores=found.scores, items=found.items)
+        data = EvaluationData(
+            suite="held_out",
+            num_items=found.num_items,
+            scores=found.scores,
+            items=found.items,
+            league=found.league,
+        )
         self._write(EventKind.EVALUATION, data)
 
     def checkpoint(self, saved: Checkpoint) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from training_core.play.play import Play
 from training_core.play.requests import Completion
-from training_core.spec.events import EvaluationItem
+from training_core.spec.events import EvaluationItem, League
 from training_core.spec.learning import SamplingSpec
 from training_core.tasks.base import Domain, Item
 
@@ -21,6 +21,8 @@ class Evaluation:
     metrics: dict[str, float] = field(default_factory=dict)
     """Further findings, by full metric name."""
     items: list[EvaluationItem] = field(default_factory=list)
+    league: League | None = None
+    """Opponents rated against each other, where the method keeps some."""
     stop_reason: str | None = None
 
 

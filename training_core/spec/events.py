@@ -6,9 +6,12 @@ and goes on where the checkpoint stood after a resume, so a line with a known ``
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAX_SIDE = 40
+"""Rows and columns of the largest board that is drawn."""
 
 
 class EventKind(StrEnum):
@@ -56,6 +59,20 @@ class MetricData(_Data):
     values: dict[str, float]
 
 
+class Scene(_Data):
+    """What a reader sees after a move: a board, or cards, pot and holdings as facts, or both.
+
+    Example: ``{"grid": [["X", "", "O"], ["", "X", ""], ["", "", ""]], "marked": [1, 1], "facts": {"to move": "O"}}``.
+    """
+
+    grid: Annotated[list[Annotated[list[str], Field(max_length=MAX_SIDE)]], Field(max_length=MAX_SIDE)] | None = None
+    """Rows of cells from the top; an empty cell is the empty string."""
+    marked: tuple[int, int] | None = None
+    """Row and column of the cell that the move changed, counted from 0."""
+    facts: dict[str, str] = Field(default_factory=dict)
+    """Further parts of the position by name: cards, pot, holdings."""
+
+
 class Turn(_Data):
     """One completion inside an episode; turns form a tree through ``parent``: answers below questions, verdicts below answers."""
 
@@ -74,6 +91,19 @@ class Turn(_Data):
     correct: bool | None = None
     """Truth where a verifier knows it: is the answer right, is the verdict in line with the truth, is the question well-posed."""
     note: str | None = None
+    scene: Scene | None = None
+    """The position after this turn, in a game."""
+    value: float | None = None
+    """What a search thinks this node of its tree is worth."""
+    logratio: float | None = None
+    """ln(policy / reference) of the whole text before the update, nats; of a chosen or rejected text."""
+
+
+class PairView(_Data):
+    """Two turns of a sample to be read side by side: ``{"chosen": 1, "rejected": 3}``, by their place among the turns."""
+
+    chosen: Annotated[int, Field(ge=0)]
+    rejected: Annotated[int, Field(ge=0)]
 
 
 class SampleData(_Data):
@@ -83,6 +113,9 @@ class SampleData(_Data):
     """Unique inside the run: ``step-index``."""
     title: str
     turns: list[Turn]
+    layout: Literal["thread", "game", "pairs", "tree"] = "thread"
+    """How a reader wants it: replies below what they answer, moves with their scenes, pairs side by side, or a search tree."""
+    pairs: list[PairView] = Field(default_factory=list)
     facts: dict[str, str | float | bool | None] = Field(default_factory=dict)
     """Further findings by name: truth, difficulty, quality, kept, reject_reason, reference."""
 
@@ -92,6 +125,35 @@ class EvaluationItem(_Data):
     expected: str
     answer: str | None
     correct: bool
+
+
+class LeagueRow(_Data):
+    """One player: ``{"name": "step 50", "rating": 1540, "low": 1490, "high": 1590, "games": 200, "won": 110, "drawn": 40, "lost": 50}``."""
+
+    name: str
+    rating: float
+    """Elo points."""
+    low: float
+    high: float
+    """Ends of the rating's confidence interval."""
+    games: Annotated[int, Field(ge=0)]
+    won: Annotated[int, Field(ge=0)]
+    drawn: Annotated[int, Field(ge=0)]
+    lost: Annotated[int, Field(ge=0)]
+
+
+class League(_Data):
+    """Who played whom and how strong everybody is."""
+
+    players: list[LeagueRow]
+    matrix: list[list[float | None]]
+    """``matrix[i][j]``: share of the points, 0 to 1, that player i took from player j; None where they did not meet."""
+
+    @model_validator(mode="after")
+    def _square(self) -> Self:
+        if [len(row) for row in self.matrix] != [len(self.players)] * len(self.players):
+            raise ValueError(f"the matrix needs a row and a column for each of the {len(self.players)} players")
+        return self
 
 
 class EvaluationData(_Data):
@@ -105,6 +167,7 @@ class EvaluationData(_Data):
     scores: dict[str, float]
     items: list[EvaluationItem] = Field(default_factory=list)
     """A few items for reading, the same ones every time."""
+    league: League | None = None
 
 
 class CheckpointData(_Data):
