@@ -37,6 +37,20 @@ class Role:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """Frozen weights that begin as a copy of a role's policy: ``Snapshot(name="iterate", of="player", reference=True)``.
+
+    They change only by the blends a step hands over, are part of every checkpoint, and speak where ``play`` is told their name.
+    """
+
+    name: str
+    of: str
+    """The role whose policy they are a copy of when the run begins."""
+    reference: bool = False
+    """Whether the KL penalty and the preference losses of that policy compare with these weights instead of the start's."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RolloutCost:
     """Completions of one step, per kind of rollout: feeds the estimate of tokens, memory and time."""
 
@@ -75,6 +89,11 @@ class SelfPlay(ABC):
     @abstractmethod
     def roles(cls, spec: Any) -> tuple[Role, ...]:
         """The roles of the method under these knobs, in the order they speak."""
+
+    @classmethod
+    def snapshots(cls, spec: Any) -> tuple[Snapshot, ...]:
+        """Frozen weights the method keeps beside the trained ones: earlier iterates, averages, opponents."""
+        return ()
 
     @classmethod
     def check(cls, experiment: "ExperimentSpec") -> None:

@@ -1,18 +1,19 @@
 """The table at which a step is played: who speaks with which policy, and with which seed."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from training_core.play.requests import Completion, Request, derive_seed
-from training_core.play.scheduler import Ask, Episode, Gather
+from training_core.play.requests import Completion, Request, Score, derive_seed
+from training_core.play.scheduler import Ask, AskScore, Episode, Gather
 from training_core.spec.learning import SamplingSpec
 
 
 class Play:
     """Handed to a method at every step; all randomness of the step comes from here.
 
-    ``policies`` maps roles to policies, ``num_tokens`` counts what was sampled.
+    ``policies`` maps roles to policies, ``num_tokens`` counts what was sampled. A role speaks with its own policy unless another
+    one is named, such as a snapshot.
     """
 
     def __init__(
@@ -26,13 +27,17 @@ class Play:
         self._seed = derive_seed(seed, step, stream, "requests")
         self._num_requests = 0
 
+    def policy_of(self, role: str) -> str:
+        """Name of the policy the role speaks with, as blends need it: ``"main"`` or, with weights of its own, the role's."""
+        return self._policies[role]
+
     async def say(
-        self, role: str, prompt: str, *, n: int = 1, sampling: SamplingSpec | None = None
+        self, role: str, prompt: str, *, n: int = 1, sampling: SamplingSpec | None = None, policy: str | None = None
     ) -> list[Completion]:
-        """``n`` completions of ``prompt`` by the role's policy."""
+        """``n`` completions of ``prompt`` by the role's policy, or by ``policy``."""
         self._num_requests += 1
         request = Request(
-            policy=self._policies[role],
+            policy=policy or self._policies[role],
             prompt=prompt,
             n=n,
             sampling=sampling or self._sampling,
@@ -41,6 +46,12 @@ class Play:
         completions = await Ask(request)
         self.num_tokens += sum(len(completion.token_ids) for completion in completions)
         return completions
+
+    async def score(self, role: str, prompt: str, texts: Sequence[str], *, policy: str | None = None) -> list[float]:
+        """Log-prob of each text as the whole answer to ``prompt``: summed over its tokens and the end token, in nats."""
+        if not texts:
+            return []
+        return await AskScore(Score(policy=policy or self._policies[role], prompt=prompt, texts=tuple(texts)))
 
     async def gather(self, episodes: Iterable[Episode[Any]]) -> list[Any]:
         """Run episodes side by side; their requests are batched. Results come in order."""

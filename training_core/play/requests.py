@@ -24,6 +24,16 @@ class Request:
     seed: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """How likely given completions of one prompt are: ``Score(policy="main", prompt="<|solve|>2+3<|go|>", texts=("5", "6"))``."""
+
+    policy: str
+    prompt: str
+    texts: tuple[str, ...]
+    """Whole completions without the end token, which is scored with them."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
     """One sampled text with the tokens it was made of; ``logprobs`` is as long as ``token_ids``."""
@@ -44,7 +54,7 @@ class Completion:
 
 
 class Engine(Protocol):
-    """Anything that completes prompts."""
+    """Anything that completes prompts and knows how likely a completion is."""
 
     @property
     def watch(self) -> Stopwatch:
@@ -53,8 +63,11 @@ class Engine(Protocol):
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """Completions of every request, in order; equal seeds give equal completions whatever else is in the batch."""
 
+    def score(self, requests: Sequence[Score]) -> list[list[float]]:
+        """Log-prob of every text of every request as the whole completion, end token included: summed, in nats, at temperature 1."""
+
     def publish(self, version: int) -> None:
-        """The trained weights changed: later completions come from them and carry ``version``. Wakes a sleeping engine."""
+        """The weights changed: later completions come from them and carry ``version``. Wakes a sleeping engine."""
 
     def sleep(self) -> None:
         """Nothing is asked until the next ``publish``, so accelerator memory may be given to others."""

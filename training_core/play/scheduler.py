@@ -1,7 +1,7 @@
 """Runs episodes as coroutines and batches whatever they wait for.
 
 An episode is written in order, as in the paper: ``answers = await play.say("solver", prompt, n=8)``. Every coroutine runs until it
-waits; then all waiting requests go to the engine in one call. The order of work depends on nothing but the order of the
+waits; then all waiting requests go to the engine at once. The order of work depends on nothing but the order of the
 coroutines, so a step is deterministic.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, TypeVar
 
-from training_core.play.requests import Completion, Engine, Request
+from training_core.play.requests import Completion, Engine, Request, Score
 
 T = TypeVar("T")
 Episode = Coroutine[Any, Any, T]
@@ -24,6 +24,16 @@ class Ask:
     request: Request
 
     def __await__(self) -> Generator["Ask", list[Completion], list[Completion]]:
+        return (yield self)
+
+
+@dataclass(eq=False)
+class AskScore:
+    """Awaited by an episode to learn how likely completions are."""
+
+    request: Score
+
+    def __await__(self) -> Generator["AskScore", list[float], list[float]]:
         return (yield self)
 
 
@@ -59,7 +69,7 @@ def run(episode: Episode[T], engine: Engine, *, stop: Event | None = None) -> T:
     """
     root = _Task(episode)
     ready: deque[tuple[_Task, Any]] = deque([(root, None)])
-    waiting: list[tuple[_Task, Request]] = []
+    waiting: list[tuple[_Task, Request | Score]] = []
     live = {root}
     try:
         while True:
@@ -73,18 +83,27 @@ def run(episode: Episode[T], engine: Engine, *, stop: Event | None = None) -> T:
                         return end.value  # type: ignore[no-any-return]
                     _hand_up(task, end.value, ready)
                     continue
-                if isinstance(awaited, Ask):
+                if isinstance(awaited, Ask | AskScore):
                     waiting.append((task, awaited.request))
                 else:
                     _start_children(task, awaited.episodes, ready, live)
             if stop is not None and stop.is_set():
                 raise BrokenOff
             batch, waiting = waiting, []
-            results = engine.generate([request for _, request in batch])
+            results = _answers([request for _, request in batch], engine)
             ready.extend((task, result) for (task, _), result in zip(batch, results, strict=True))
     finally:
         for task in live:
             task.episode.close()
+
+
+def _answers(requests: Sequence[Request | Score], engine: Engine) -> list[Any]:
+    """What the engine gives for each request, in order: all completions from one call, all scores from another."""
+    asked = [request for request in requests if isinstance(request, Request)]
+    scored = [request for request in requests if isinstance(request, Score)]
+    completions = iter(engine.generate(asked) if asked else [])
+    scores = iter(engine.score(scored) if scored else [])
+    return [next(completions) if isinstance(request, Request) else next(scores) for request in requests]
 
 
 def _start_children(
