@@ -46,7 +46,7 @@ format: install-test ## Bring code and templates into form
 
 bench: install-test ## Measure what the README claims; results go to bench/results
 	$(BIN)/python -m bench.starter
-	$(BIN)/python -m bench.mae
+	$(BIN)/python -m bench.methods
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.live --minutes 10
 	$(BIN)/python -m pip install -q -c requirements/constraints.txt -r requirements/bench.txt

@@ -28,6 +28,8 @@ class Panel:
     """(label, colour, dash)."""
     top: float | None = 1.0
     """Where the y axis ends; None ends it at a round number above the highest point."""
+    bottom: float | None = 0.0
+    """Where it begins; None begins at 0, or at a round number below the lowest point where that is negative."""
 
 
 def write(path: Path, panels: Sequence[Panel], *, x_label: str, description: str) -> None:
@@ -50,19 +52,34 @@ def _round_above(value: float) -> float:
     return next(step * power for step in (1, 2, 4, 8, 10) if step * power >= value)
 
 
+def _ends(panel: Panel) -> tuple[float, float]:
+    """Bottom and top of the y axis."""
+    values = [y for line in panel.lines for _, y in line.points]
+    highest, lowest = max(values), min(values)
+    bottom = panel.bottom
+    if bottom is None:
+        bottom = -_round_above(-lowest) if lowest < 0 else 0.0
+    top = panel.top
+    if top is None:
+        top = _round_above(highest) if highest > 0 else 0.0
+    return (bottom, top) if top > bottom else (bottom, bottom + 1)
+
+
 def _panel(panel: Panel, x_label: str) -> str:
-    longest = max(x for line in panel.lines for x, _ in line.points)
-    top = panel.top or _round_above(max(y for line in panel.lines for _, y in line.points))
+    longest = max(x for line in panel.lines for x, _ in line.points) or 1
+    bottom, top = _ends(panel)
     right, base = WIDTH - 14, HEIGHT - BOTTOM
 
     def place(x: float, y: float) -> str:
-        return f"{LEFT + (right - LEFT) * x / longest:.1f},{base - (base - TOP) * y / top:.1f}"
+        return f"{LEFT + (right - LEFT) * x / longest:.1f},{base - (base - TOP) * (y - bottom) / (top - bottom):.1f}"
 
     out = [f'<text x="{LEFT}" y="24" font-size="14" font-weight="600">{escape(panel.title)}</text>']
     for tick in (0, 0.25, 0.5, 0.75, 1):
         y = base - (base - TOP) * tick
         out.append(f'<line x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="{FAINT}" stroke-width="0.6"/>')
-        out.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick * top:g}</text>')
+        out.append(
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{bottom + tick * (top - bottom):.3g}</text>'
+        )
     out += [
         f'<text x="{LEFT}" y="{base + 16}">0</text>',
         f'<text x="{right}" y="{base + 16}" text-anchor="end">{longest:.0f}</text>',
