@@ -17,7 +17,7 @@ from training_core.play.requests import Engine
 from training_core.policies.load import ModelError, Progress
 from training_core.policies.roster import Roster, load_roster
 from training_core.spec.experiment import ExperimentSpec
-from training_core.spec.online import OnlineSpec
+from training_core.spec.trained import TrainedSpec
 from training_core.tasks.base import Domain
 from training_core.tasks.registry import make_domain
 
@@ -40,7 +40,7 @@ def assemble(
 
     Raises ``ModelError``, ``DataError`` or ``EngineError`` for what a person can fix.
     """
-    assert isinstance(spec.method, OnlineSpec)
+    assert isinstance(spec.method, TrainedSpec)
     check_engine(spec, num_processes=parallel.size)
     method_class = find_method(spec.method.name)
     domain = make_domain(spec.task)

@@ -32,7 +32,7 @@ from training_core.run_folder import read_events
 from training_core.spec.events import EventKind, RunPhase
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import FieldError, SpecError, dump_yaml, load_file
-from training_core.spec.online import OnlineSpec
+from training_core.spec.trained import TrainedSpec
 from training_core.stopwatch import Stopwatch
 
 MAX_SKIPPED_IN_A_ROW = 5
@@ -247,7 +247,7 @@ class Run:
             )
 
     def _table(self, stream: str, step: int) -> Play:
-        assert isinstance(self.spec.method, OnlineSpec)
+        assert isinstance(self.spec.method, TrainedSpec)
         return Play(
             policies=self._roster.policy_of,
             sampling=self.spec.method.sampling,
@@ -257,7 +257,7 @@ class Run:
         )
 
     def _lessons(self) -> list[Text]:
-        assert isinstance(self.spec.method, OnlineSpec)
+        assert isinstance(self.spec.method, TrainedSpec)
         rng = random.Random(derive_seed(self.spec.seed, self._step, "lessons"))
         return rehearsal_texts(self.spec.method.rehearsal, self._domain, self._roster.first, rng)
 

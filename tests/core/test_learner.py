@@ -17,7 +17,8 @@ from training_core.play.requests import Completion
 from training_core.policies.loaded import LoadedPolicy, start_copy
 from training_core.spec.learner import LearnerSpec
 from training_core.spec.learning import ClippedPolicyLoss, GroupRelative, OptimizerSpec
-from training_core.spec.online import OnlineSpec, RehearsalSpec
+from training_core.spec.online import OnlineSpec
+from training_core.spec.trained import RehearsalSpec
 
 
 @pytest.fixture

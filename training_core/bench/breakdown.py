@@ -11,7 +11,7 @@ from training_core.play.play import Play
 from training_core.play.requests import derive_seed
 from training_core.play.scheduler import run as play_out
 from training_core.spec.experiment import ExperimentSpec
-from training_core.spec.online import OnlineSpec
+from training_core.spec.trained import TrainedSpec
 
 PARTS = {"rollout": ("prefill", "decode"), "update": ("logprobs", "forward", "backward", "optimizer"), "publish": ()}
 """Parts of a step and, as far as engine and learner tell, the parts of these; the rest is Python and scoring."""
@@ -51,7 +51,7 @@ def measure_steps(spec: ExperimentSpec, parts: Parts, *, steps: int) -> Breakdow
 
 
 def _one_step(spec: ExperimentSpec, parts: Parts, step: int) -> dict[str, float]:
-    assert isinstance(spec.method, OnlineSpec)
+    assert isinstance(spec.method, TrainedSpec)
     play = Play(
         policies=parts.roster.policy_of, sampling=spec.method.sampling, seed=spec.seed, step=step, stream="bench"
     )

@@ -4,7 +4,7 @@ import random
 
 from training_core.learn.logprobs import Text
 from training_core.policies.loaded import LoadedPolicy
-from training_core.spec.online import RehearsalSpec
+from training_core.spec.trained import RehearsalSpec
 from training_core.tasks.base import Domain
 from training_core.tasks.lessons import lesson
 

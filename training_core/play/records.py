@@ -1,5 +1,6 @@
 """What a step hands to the learner and to the reader."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
@@ -16,6 +17,12 @@ class Rollout:
     """Rollouts with one group id answer one prompt and may share a baseline."""
     completion: Completion
     reward: float
+    baseline: str = ""
+    """What a running baseline is kept for beside the role, for example the game: "kuhn"."""
+    scale: float = 1.0
+    """Factor on the advantage, for example a discount by the turns left."""
+    kl_coef: float | None = None
+    """Weight of this rollout's KL penalty to the reference; None takes the loss's."""
     advantage: float = 0.0
     """Filled in by the advantage estimator."""
     turn: Turn | None = None
@@ -23,56 +30,132 @@ class Rollout:
 
 
 @dataclass(kw_only=True)
+class Pair:
+    """Two completions of one prompt, one preferred: ``Pair(role="player", prompt="3+4=", chosen="7", rejected=...)``.
+
+    A text stands for itself and the end token after it; a ``Completion`` for the very tokens that were sampled.
+    """
+
+    role: str
+    prompt: str
+    chosen: Completion | str
+    rejected: Completion | str
+    beta: float | None = None
+    """Overrides the beta, or eta, of the loss."""
+    win_rates: tuple[float, float] | None = None
+    """How often chosen and rejected win, 0 to 1, for the SPPO losses; None says always and never."""
+    turns: tuple[Turn, Turn] | None = None
+    """Where a reader sees chosen and rejected; they are told their log-ratios."""
+
+
+@dataclass(kw_only=True)
+class Demonstration:
+    """A completion to imitate: ``Demonstration(role="player", prompt="3+4=", completion="7")``."""
+
+    role: str
+    prompt: str
+    completion: Completion | str
+    weight: float = 1.0
+    """Factor on its negative log-likelihood."""
+    turn: Turn | None = None
+    """Where a reader sees it."""
+
+
+@dataclass(kw_only=True)
+class Blend:
+    """Weight arithmetic: ``into`` becomes the weighted sum of policies.
+
+    Example: ``Blend(into="average", parts={"average": 0.95, "main": 0.05})``. Snapshots and trained policies go by their names.
+    """
+
+    into: str
+    parts: Mapping[str, float]
+
+
+@dataclass(kw_only=True)
 class StepBatch:
     """The outcome of one self-play step."""
 
     rollouts: list[Rollout] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+    demonstrations: list[Demonstration] = field(default_factory=list)
     samples: list[SampleData] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
+    blends: list[Blend] = field(default_factory=list)
+    """Carried out in order after the step's update."""
+    restart_optimizer: tuple[str, ...] = ()
+    """Policies whose optimiser forgets its moments and warms up again before the step's update."""
+    lr_scale: float = 1.0
+    """Factor on the step size of the step's update."""
 
     def to_json(self) -> dict[str, Any]:
         """The batch as JSON values, from which ``from_json`` makes an equal one, before or after learning from it."""
-        turns = [turn for sample in self.samples for turn in sample.turns]
-        place = {id(turn): index for index, turn in enumerate(turns)}
+        places = {id(turn): place for place, turn in enumerate(_turns(self.samples))}
         return {
-            "rollouts": [
-                {
-                    **_shallow(rollout),
-                    "completion": asdict(rollout.completion),
-                    "turn": None
-                    if rollout.turn is None
-                    else place.get(id(rollout.turn), rollout.turn.model_dump(mode="json")),
-                }
-                for rollout in self.rollouts
-            ],
+            "rollouts": [_to_json(rollout, places) for rollout in self.rollouts],
+            "pairs": [_to_json(pair, places) for pair in self.pairs],
+            "demonstrations": [_to_json(demonstration, places) for demonstration in self.demonstrations],
             "samples": [sample.model_dump(mode="json") for sample in self.samples],
             "metrics": self.metrics,
+            "blends": [{"into": blend.into, "parts": dict(blend.parts)} for blend in self.blends],
+            "restart_optimizer": list(self.restart_optimizer),
+            "lr_scale": self.lr_scale,
         }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """The batch that ``to_json`` wrote; rollouts and samples share their turns again."""
+        """The batch that ``to_json`` wrote; what is learnt from and samples share their turns again."""
         samples = [SampleData.model_validate(sample) for sample in values["samples"]]
-        turns = [turn for sample in samples for turn in sample.turns]
-        rollouts = [
-            Rollout(
-                **{**rollout, "completion": _completion(rollout["completion"]), "turn": _turn(rollout["turn"], turns)}
-            )
-            for rollout in values["rollouts"]
-        ]
-        return cls(rollouts=rollouts, samples=samples, metrics=values["metrics"])
+        turns = _turns(samples)
+        return cls(
+            rollouts=[Rollout(**_from_json(each, turns)) for each in values["rollouts"]],
+            pairs=[Pair(**_from_json(each, turns)) for each in values["pairs"]],
+            demonstrations=[Demonstration(**_from_json(each, turns)) for each in values["demonstrations"]],
+            samples=samples,
+            metrics=values["metrics"],
+            blends=[Blend(**blend) for blend in values["blends"]],
+            restart_optimizer=tuple(values["restart_optimizer"]),
+            lr_scale=values["lr_scale"],
+        )
 
 
-def _shallow(rollout: Rollout) -> dict[str, Any]:
-    return {each.name: getattr(rollout, each.name) for each in fields(rollout)}
+def _turns(samples: Sequence[SampleData]) -> list[Turn]:
+    return [turn for sample in samples for turn in sample.turns]
 
 
-def _completion(values: dict[str, Any]) -> Completion:
-    found: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+def _to_json(record: Rollout | Pair | Demonstration, places: Mapping[int, int]) -> dict[str, Any]:
+    def value(found: Any) -> Any:
+        match found:
+            case Completion():
+                return asdict(found)
+            case Turn():
+                return places[id(found)] if id(found) in places else found.model_dump(mode="json")
+            case tuple():
+                return [value(each) for each in found]
+            case _:
+                return found
+
+    return {each.name: value(getattr(record, each.name)) for each in fields(record)}
+
+
+def _from_json(record: Mapping[str, Any], turns: Sequence[Turn]) -> dict[str, Any]:
+    read = {
+        "completion": _completion,
+        "chosen": _completion,
+        "rejected": _completion,
+        "turn": lambda value: _turn(value, turns),
+        "turns": lambda value: tuple(_turn(each, turns) for each in value),
+        "win_rates": tuple,
+    }
+    return {name: value if value is None or name not in read else read[name](value) for name, value in record.items()}
+
+
+def _completion(value: dict[str, Any] | str) -> Completion | str:
+    if isinstance(value, str):
+        return value
+    found: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in value.items()}
     return Completion(**found)
 
 
-def _turn(value: int | dict[str, Any] | None, turns: list[Turn]) -> Turn | None:
-    if isinstance(value, int):
-        return turns[value]
-    return None if value is None else Turn.model_validate(value)
+def _turn(value: int | dict[str, Any], turns: Sequence[Turn]) -> Turn:
+    return turns[value] if isinstance(value, int) else Turn.model_validate(value)

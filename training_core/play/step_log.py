@@ -1,23 +1,27 @@
 """Everything one step adds up: rollouts to learn from, samples to read, sums behind the metrics."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from statistics import fmean as mean
 
 from training_core.evaluate.agreement import agreement
-from training_core.play.records import Rollout, StepBatch
+from training_core.play.records import Blend, Demonstration, Pair, Rollout, StepBatch
 from training_core.play.requests import Completion
-from training_core.spec.events import SampleData, Turn
+from training_core.spec.events import PairView, SampleData, Turn
 
 
 class StepLog:
     """Filled by the episodes of one step; ``batch`` closes it.
 
-    Metric names are ``area/role_term``: ``reward/solver``, ``reward_term/solver_judge``, ``length/solver_tokens``.
+    Metric names are ``area/role_term``: ``reward/solver``, ``reward_term/solver_judge``, ``length/solver_tokens``. The numbers of
+    pairs and demonstrations of a role are ``pairs/role`` and ``demonstrations/role``.
     """
 
     def __init__(self) -> None:
         self.samples: list[SampleData] = []
         self._rollouts: list[Rollout] = []
+        self._pairs: list[Pair] = []
+        self._demonstrations: list[Demonstration] = []
         self._values: dict[str, list[float]] = defaultdict(list)
         self._judged: list[tuple[float, bool]] = []
 
@@ -44,6 +48,18 @@ class StepLog:
         if train:
             self._rollouts.append(rollout)
 
+    def prefer(self, pair: Pair) -> None:
+        """A pair goes to the learner; a reader sees its turns side by side if one sample holds both."""
+        self._pairs.append(pair)
+        for turn in pair.turns or ():
+            turn.trained = True
+
+    def imitate(self, demonstration: Demonstration) -> None:
+        """A completion goes to the learner to be imitated."""
+        self._demonstrations.append(demonstration)
+        if demonstration.turn is not None:
+            demonstration.turn.trained = True
+
     def judged(self, value: float, right: bool | None) -> None:
         """An answer got its value from the judge; ``right`` is the truth where it is known."""
         if right is not None:
@@ -55,10 +71,45 @@ class StepLog:
         self.samples.append(sample)
         return sample
 
-    def batch(self, **metrics: float) -> StepBatch:
+    def batch(
+        self,
+        *,
+        blends: Sequence[Blend] = (),
+        restart_optimizer: Sequence[str] = (),
+        lr_scale: float = 1.0,
+        **metrics: float,
+    ) -> StepBatch:
         """The step's outcome; further metrics come by full name."""
+        self._show_pairs()
         means = {name: mean(values) for name, values in self._values.items()}
-        return StepBatch(rollouts=self._rollouts, samples=self.samples, metrics=means | self._agreement() | metrics)
+        return StepBatch(
+            rollouts=self._rollouts,
+            pairs=self._pairs,
+            demonstrations=self._demonstrations,
+            samples=self.samples,
+            metrics=means | self._agreement() | self._numbers() | metrics,
+            blends=list(blends),
+            restart_optimizer=tuple(restart_optimizer),
+            lr_scale=lr_scale,
+        )
+
+    def _show_pairs(self) -> None:
+        places = {id(turn): (sample, place) for sample in self.samples for place, turn in enumerate(sample.turns)}
+        for chosen, rejected in (pair.turns for pair in self._pairs if pair.turns):
+            if id(chosen) not in places or id(rejected) not in places:
+                continue
+            (sample, place), (other, other_place) = places[id(chosen)], places[id(rejected)]
+            view = PairView(chosen=place, rejected=other_place)
+            if sample is other and view not in sample.pairs:
+                sample.pairs.append(view)
+
+    def _numbers(self) -> dict[str, float]:
+        pairs = Counter(pair.role for pair in self._pairs)
+        demonstrations = Counter(demonstration.role for demonstration in self._demonstrations)
+        return {
+            **{f"pairs/{role}": float(number) for role, number in pairs.items()},
+            **{f"demonstrations/{role}": float(number) for role, number in demonstrations.items()},
+        }
 
     def _agreement(self) -> dict[str, float]:
         """The judge beside the truth on the step's own answers; a gap that grows is judge inflation."""

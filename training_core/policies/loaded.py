@@ -67,6 +67,11 @@ class LoadedPolicy:
             return ids
         return list(self.tokenizer.encode(prompt, add_special_tokens=False))
 
+    def encode_completion(self, text: str) -> list[int]:
+        """Token ids of a text as the whole completion of a prompt, with the token that ends it."""
+        end = self.tokenizer.eos_token_id
+        return [*self.tokenizer.encode(text, add_special_tokens=False), min(self.end_ids) if end is None else end]
+
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Texts of completions whose end tokens were taken off already."""
         keep_marks = self.style == "starter"

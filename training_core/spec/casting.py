@@ -6,7 +6,7 @@ from training_core.methods.base import Role
 from training_core.methods.registry import find_method
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.model import WeightsSpec
-from training_core.spec.online import OnlineSpec
+from training_core.spec.trained import TrainedSpec
 
 START = "start"
 """The frozen weights the run began with."""
@@ -33,8 +33,8 @@ def trained_policies(policy_of: Mapping[str, str]) -> tuple[str, ...]:
 
 def needs_start(spec: ExperimentSpec, policy_of: Mapping[str, str]) -> bool:
     """Whether a role or the loss asks the frozen weights."""
-    penalised = isinstance(spec.method, OnlineSpec) and spec.method.loss.kl_coef > 0
-    return penalised or START in policy_of.values()
+    compared = isinstance(spec.method, TrainedSpec) and spec.method.needs_reference
+    return compared or START in policy_of.values()
 
 
 def _untrained(role: Role) -> str:

@@ -21,7 +21,39 @@ class GroupRelative(Block):
     """std divides by the spread of the group; none keeps the size of the reward difference."""
 
 
-AdvantageSpec = Annotated[ReinforcePlusPlus | GroupRelative, Field(discriminator="kind")]
+class LeaveOneOut(Block):
+    """Compare each answer with the mean of its siblings, itself left out (RLOO)."""
+
+    kind: Literal["leave_one_out"] = "leave_one_out"
+
+
+class RoleMean(Block):
+    """Compare each reward with the mean of its role in the batch, without any scale."""
+
+    kind: Literal["mean"] = "mean"
+
+
+class RoleConditioned(Block):
+    """Compare each return with a running baseline per role and game, carried from step to step (role-conditioned advantage)."""
+
+    kind: Literal["role_conditioned"] = "role_conditioned"
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """Share of the old baseline that each new return leaves in place; baselines begin at 0."""
+    update: Literal["after", "before", "per_batch"] = "after"
+    """after takes a return into the baseline once it has been compared, so that the baseline stays unbiased; before takes it in
+    first, as the formula is printed; per_batch compares the whole batch with the baselines it began with."""
+
+
+class NoBaseline(Block):
+    """Compare with nothing: the advantage is the reward itself (plain REINFORCE)."""
+
+    kind: Literal["none"] = "none"
+
+
+AdvantageSpec = Annotated[
+    ReinforcePlusPlus | GroupRelative | LeaveOneOut | RoleMean | RoleConditioned | NoBaseline,
+    Field(discriminator="kind"),
+]
 
 
 class ClippedPolicyLoss(Block):
@@ -37,7 +69,8 @@ class ClippedPolicyLoss(Block):
     entropy_coef: Annotated[float, Field(ge=0, le=1)] = 0.001
     """Weight of the entropy bonus."""
     kl_coef: Annotated[float, Field(ge=0, le=10)] = 0.0
-    """Weight of the KL penalty (k3 estimator) to the weights the run started from; above 0 costs one more forward pass."""
+    """Weight of the KL penalty (k3 estimator) to the reference, which is the weights the run started from unless the method keeps
+    others; above 0 costs one more forward pass."""
 
 
 PolicyLossSpec = ClippedPolicyLoss
@@ -51,17 +84,54 @@ class DpoLoss(Block):
     """How hard the reference holds the policy back: small values let it go far."""
 
 
-class OptimizerSpec(Block):
-    """AdamW, or Muon on the matrices with AdamW on the rest."""
+class IpoLoss(Block):
+    """Identity preference optimisation: move the gap between chosen and rejected to one fixed width, and no further."""
 
-    kind: Literal["adamw", "muon"] = "adamw"
-    """Muon learns faster on small models trained from scratch; AdamW is the paper's choice."""
+    kind: Literal["ipo"] = "ipo"
+    beta: Annotated[float, Field(gt=0, le=10)] = 0.1
+    """The gap aimed at is 1 / (2 beta) nats: small values let the policy go far."""
+    per_token: bool = True
+    """Compare means over the tokens of a completion, as in the authors' experiments; off compares sums, as in the formula."""
+
+
+class HingeLoss(Block):
+    """Push chosen and rejected apart until their margin is 1, and leave them there (SLiC on log-ratios)."""
+
+    kind: Literal["hinge"] = "hinge"
+    beta: Annotated[float, Field(gt=0, le=10)] = 0.1
+    """The margin is reached at 1 / beta nats: small values let the policy go far."""
+
+
+class SppoLoss(Block):
+    """Self-play preference optimisation: move each completion of the pair to the log-ratio that its own win rate earns."""
+
+    kind: Literal["sppo"] = "sppo"
+    eta: Annotated[float, Field(gt=0, le=100_000)] = 1000.0
+    """Step towards the equilibrium: the log-ratio aimed at is eta times (win rate - 1/2). Small models need about 10."""
+
+
+class SppoSingleLoss(Block):
+    """The same with one number per pair: the win rate of chosen against rejected, with opposite signs."""
+
+    kind: Literal["sppo_single"] = "sppo_single"
+    eta: Annotated[float, Field(gt=0, le=100_000)] = 1000.0
+    """Step towards the equilibrium: the log-ratio aimed at is eta times (win rate - 1/2). Small models need about 10."""
+
+
+PreferenceLossSpec = Annotated[DpoLoss | IpoLoss | HingeLoss | SppoLoss | SppoSingleLoss, Field(discriminator="kind")]
+
+
+class OptimizerSpec(Block):
+    """AdamW, RMSprop, or Muon on the matrices with AdamW on the rest."""
+
+    kind: Literal["adamw", "muon", "rmsprop"] = "adamw"
+    """Muon learns faster on small models trained from scratch; RMSprop keeps no gradient mean and needs half of AdamW's memory."""
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-6
     """Step size."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Pull of the weights towards zero."""
     betas: tuple[Probability, Probability] = (0.9, 0.999)
-    """Memory of the gradient mean and of its square."""
+    """Memory of the gradient mean and of its square, for AdamW. RMSprop remembers the square with 0.99."""
     warmup_steps: Annotated[int, Field(ge=0, le=100_000), Unit("steps")] = 0
     """Steps over which the step size grows from 0."""
     grad_clip: Annotated[float, Field(gt=0, le=1000)] = 1.0

@@ -1,0 +1,39 @@
+"""The knobs of every method that trains a policy: sampling, optimiser, rehearsal."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from training_core.methods.base import MethodSpec
+from training_core.spec.base import Block, Group, Unit
+from training_core.spec.learning import OptimizerSpec, SamplingSpec
+
+
+class RehearsalSpec(Block):
+    """Mix labelled teaching text of the starter into every update, so that skills nobody rewards are not forgotten."""
+
+    rows: Annotated[int, Field(ge=1, le=4096), Unit("texts")] = 64
+    """Teaching texts per update."""
+    coef: Annotated[float, Field(gt=0, le=10)] = 0.3
+    """Weight of their cross-entropy beside the policy loss."""
+    judge_share: Annotated[float, Field(ge=0, le=1)] = 0.6
+    """Share of the texts that show judging; the rest shows proposing. Answers are never rehearsed."""
+
+
+class TrainedSpec(MethodSpec):
+    """What every method that trains has; its families add what they learn from.
+
+    A spec without the field ``loss`` cannot hand over rollouts, one without ``preference`` no pairs.
+    """
+
+    sampling: Annotated[SamplingSpec, Group("Sampling")] = SamplingSpec()
+    """How completions are drawn while training."""
+    optimizer: Annotated[OptimizerSpec, Group("Learning")] = OptimizerSpec()
+    """The optimiser."""
+    rehearsal: Annotated[RehearsalSpec | None, Group("Learning")] = None
+    """Mix in teaching text; for starter models only. Empty switches it off, as in the papers."""
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the update compares a trained policy with frozen weights. Methods that penalise single rollouts override it."""
+        return False
