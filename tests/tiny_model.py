@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 
+from training_core.curricula.registry import find_curriculum
 from training_core.policies.tokenizer import build_tokenizer
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import parse_spec
@@ -13,17 +14,17 @@ from training_core.spec.io import parse_spec
 MAX_CONTEXT = 256
 
 
-def make_tiny_model(folder: Path, seed: int = 0) -> Path:
-    """Save a Qwen2 of some ten thousand parameters with the starter's tokenizer; returns the folder."""
-    model, tokenizer = random_qwen2(seed=seed)
+def make_tiny_model(folder: Path, seed: int = 0, *, curriculum: str = "evolve") -> Path:
+    """Save a Qwen2 of some ten thousand parameters with the tokenizer of a curriculum's starter; returns the folder."""
+    model, tokenizer = random_qwen2(seed=seed, curriculum=curriculum)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def random_qwen2(*, hidden_size: int = 32, seed: int = 0) -> tuple[Any, Any]:
+def random_qwen2(*, hidden_size: int = 32, seed: int = 0, curriculum: str = "evolve") -> tuple[Any, Any]:
     """A Qwen2 with two heads and tied embeddings, as the starter has them, and the starter's tokenizer."""
-    tokenizer = build_tokenizer(max_context=MAX_CONTEXT)
+    tokenizer = build_tokenizer(find_curriculum(curriculum).marks, max_context=MAX_CONTEXT)
     torch.manual_seed(seed)
     config = Qwen2Config(
         vocab_size=len(tokenizer),

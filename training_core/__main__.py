@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from training_core.curricula.registry import curriculum_names
 from training_core.distributed.launch import Gang, gang_of, last_state, launch
 from training_core.distributed.lifeline import LOST, die_with_launcher, is_rank
 from training_core.spec.events import EventKind, RunPhase
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import SpecError, dump_yaml, load_file
+from training_core.spec.tasks import TASKS
 
 EXIT = {RunPhase.SUCCEEDED: 0, RunPhase.STOPPED: 3, RunPhase.PAUSED: 3, RunPhase.FAILED: 1}
 EXIT_PERSON_CAN_FIX = 2
@@ -80,15 +82,18 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 def _starter(options: argparse.Namespace) -> int:
-    from pydantic import TypeAdapter
-
+    from training_core.curricula.registry import find_curriculum
     from training_core.policies.models_dir import default_models_dir
     from training_core.policies.starter import ensure_starter
-    from training_core.spec.tasks import TaskSpec
 
-    task: Any = TypeAdapter(TaskSpec).validate_python({"kind": options.task})
+    tasks = find_curriculum(options.curriculum).tasks
+    kind = options.task or tasks[0]
+    if kind not in tasks:
+        _write(f"The curriculum {options.curriculum} teaches {' and '.join(tasks)} only, not {kind}.", final=True)
+        return EXIT_PERSON_CAN_FIX
     folder = ensure_starter(
-        task=task,
+        task=TASKS[kind](),
+        curriculum=options.curriculum,
         models_dir=options.models or default_models_dir(),
         progress=lambda fraction, text: _write(f"{fraction:4.0%}  {text}", final=False),
     )
@@ -203,7 +208,8 @@ def _parser() -> argparse.ArgumentParser:
     validate.set_defaults(command=_validate)
 
     starter = commands.add_parser("starter", help="make the starter model, or find it made")
-    starter.add_argument("--task", choices=("arithmetic", "strings"), default="arithmetic")
+    starter.add_argument("--curriculum", choices=curriculum_names(), default="evolve", help="what it is taught")
+    starter.add_argument("--task", choices=[*TASKS], help="default is the curriculum's first")
     starter.add_argument("--models", type=Path, help="where made models are cached (KUMITE_MODELS_DIR)")
     starter.set_defaults(command=_starter)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from training_core.curricula.base import School
 from training_core.policies.load import ModelError, load_policy, with_adapters
 from training_core.policies.recipe import Recipe
 from training_core.policies.replica import Replica
@@ -17,7 +18,12 @@ from training_core.spec.model import LoraSpec, ModelSpec
 from training_core.spec.tasks import ArithmeticTask, JsonlTask
 from training_core.tasks import language
 
-TINY = Recipe(task={"kind": "arithmetic"}, seed=3, hidden_size=32, num_layers=2, intermediate_size=48)
+TINY = Recipe(
+    task={"kind": "arithmetic"},
+    curriculum="evolve",
+    seed=3,
+    school=School(hidden_size=32, num_layers=2, intermediate_size=48),
+)
 
 
 @pytest.fixture(scope="module")
@@ -229,5 +235,5 @@ def test_a_replica_holds_what_is_trained_twice_and_the_rest_once(folder):
             return torch.equal(model(ids).logits, twin(ids).logits)
 
     assert (same("red"), same("blue"), same("start")) == (False, True, True)
-    replica.refresh("red", red.trained_parameters())
+    replica.refresh("red", red)
     assert (same("red"), same("blue"), same("start")) == (True, True, True)

@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training_core.policies import examination
+from training_core.curricula import base
+from training_core.curricula.base import School
+from training_core.curricula.registry import find_curriculum
 from training_core.policies.load import load_policy
 from training_core.policies.recipe import Recipe, starter_recipe
 from training_core.policies.starter import ensure_recipe
@@ -18,24 +20,28 @@ from training_core.tasks import language
 
 TINY = Recipe(
     task=ArithmeticTask(max_digits=1).model_dump(mode="json"),
+    curriculum="evolve",
     seed=0,
-    hidden_size=32,
-    num_layers=1,
-    intermediate_size=48,
-    batch_size=8,
-    num_steps=4,
-    extra_steps=1,
-    max_extra_courses=0,
-    exam_items=8,
+    school=School(
+        hidden_size=32,
+        num_layers=1,
+        intermediate_size=48,
+        batch_size=8,
+        num_steps=4,
+        extra_steps=1,
+        max_extra_courses=0,
+        exam_items=8,
+    ),
 )
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from training_core.policies import examination
+from training_core.curricula import base
 from training_core.policies.recipe import Recipe
 from training_core.policies.starter import ensure_recipe
-examination.MAX_TOKENS = 4
-recipe = Recipe(**json.loads(sys.argv[1]))
+base.MAX_TOKENS = 4
+values = json.loads(sys.argv[1])
+recipe = Recipe(**{**values, "school": base.School(**values["school"])})
 print(ensure_recipe(recipe, models_dir=Path(sys.argv[2]), progress=lambda fraction, text: print(text, flush=True)))
 """
 
@@ -43,7 +49,11 @@ print(ensure_recipe(recipe, models_dir=Path(sys.argv[2]), progress=lambda fracti
 @pytest.fixture(autouse=True)
 def short_examinations(monkeypatch):
     """Untaught models never end by themselves, and the tests have better things to do than to listen."""
-    monkeypatch.setattr(examination, "MAX_TOKENS", 4)
+    monkeypatch.setattr(base, "MAX_TOKENS", 4)
+
+
+def taught_for(num_steps):
+    return replace(TINY, school=replace(TINY.school, num_steps=num_steps))
 
 
 def silent(fraction, text):
@@ -92,7 +102,7 @@ def test_a_starter_with_a_missing_file_is_made_anew(tmp_path):
 
 
 def test_two_processes_in_need_of_one_starter_make_it_once(tmp_path):
-    slow = replace(TINY, num_steps=60)
+    slow = taught_for(60)
     processes = [start(slow, tmp_path) for _ in range(2)]
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
@@ -101,7 +111,7 @@ def test_two_processes_in_need_of_one_starter_make_it_once(tmp_path):
 
 
 def test_a_kill_while_teaching_leaves_nothing_that_looks_like_a_starter(tmp_path):
-    endless = replace(TINY, num_steps=1_000_000)
+    endless = taught_for(1_000_000)
     process = start(endless, tmp_path)
     assert any("Teaching" in line for line in process.stdout)
     process.send_signal(signal.SIGKILL)
@@ -113,17 +123,19 @@ def test_a_kill_while_teaching_leaves_nothing_that_looks_like_a_starter(tmp_path
 
 
 def test_the_recipe_s_name_changes_with_everything_that_matters():
-    task = ArithmeticTask()
-    names = {
-        starter_recipe(task).name,
-        starter_recipe(task, seed=9).name,
-        starter_recipe(ArithmeticTask(max_digits=2)).name,
-        starter_recipe(StringsTask()).name,
-        replace(starter_recipe(task), version=0).name,
-        replace(starter_recipe(task), num_steps=1).name,
-    }
-    assert len(names) == 6
-    assert starter_recipe(task).name == starter_recipe(ArithmeticTask()).name
+    task, evolve = ArithmeticTask(), find_curriculum("evolve")
+    whole = starter_recipe(task, curriculum=evolve)
+    recipes = [
+        whole,
+        replace(whole, seed=9),
+        starter_recipe(ArithmeticTask(max_digits=2), curriculum=evolve),
+        starter_recipe(StringsTask(), curriculum=evolve),
+        replace(whole, school=replace(whole.school, num_steps=1)),
+        replace(whole, curriculum="revise"),
+    ]
+    assert len({recipe.name for recipe in recipes}) == 6
+    assert whole.name == starter_recipe(ArithmeticTask(), curriculum=evolve).name
+    assert whole.name.startswith("starter-evolve-arithmetic-")
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@ import re
 
 import pytest
 
+from training_core.curricula.evolve import CURRICULUM, malformed
 from training_core.rewards.scores import read_score
 from training_core.rewards.tags import format_score, last_tag
 from training_core.spec.tasks import ArithmeticTask, StringsTask
 from training_core.tasks import language, working
-from training_core.tasks.lessons import lesson, malformed
 from training_core.tasks.registry import make_domain
 
 KINDS = ("solve", "judge", "review", "propose")
@@ -20,7 +20,7 @@ def domain(request):
 
 def lessons(domain, kind, num):
     rng = random.Random(7)
-    return [lesson(domain, kind, rng) for _ in range(num)]
+    return [CURRICULUM.lessons[kind](domain, rng, False) for _ in range(num)]
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,6 @@ def test_malformed_questions_are_never_questions(domain):
     assert all(domain.truth(text) is None and text for text in spoiled)
 
 
-def test_an_unknown_kind_of_lesson_is_refused(domain):
-    with pytest.raises(ValueError, match="known kinds: solve, judge, judge_stray, review, propose"):
-        lesson(domain, "dance", random.Random(0))
-
-
 @pytest.mark.parametrize(
     "hostile",
     [
@@ -148,6 +143,10 @@ def test_foreign_text_cannot_smuggle_marks_into_a_prompt(hostile):
     token = re.compile("|".join(map(re.escape, language.MARKS + language.TAGS)))
     assert token.findall(prompt) == [language.JUDGE, language.REPLY, language.GO]
     assert len(prompt) < 500
+
+
+def test_foreign_text_cannot_smuggle_a_curriculum_s_own_marks_in_either():
+    assert language.plain("7<|err<|errata|>ata|>1", ("<|errata|>",)) == "71"
 
 
 def test_prompts_by_hand():

@@ -9,6 +9,7 @@ from tests.vllm.test_vllm_engine import ask, tokens
 from training_core.engines.build import check_engine, vllm_engine
 from training_core.engines.transformers import TransformersEngine
 from training_core.failures import EngineError
+from training_core.curricula.registry import find_curriculum
 from training_core.policies.recipe import starter_recipe
 from training_core.policies.teaching import new_policy
 from training_core.runner import Run
@@ -53,7 +54,7 @@ def test_several_processes_need_vllm_in_servers(model):
 
 
 def test_starter_speaks_the_same_greedy_tokens_in_vllm():
-    policies = {"main": new_policy(starter_recipe(ArithmeticTask()))}
+    policies = {"main": new_policy(starter_recipe(ArithmeticTask(), curriculum=find_curriculum("evolve")))}
     requests = [ask(f"<|solve|>{number}+7<|go|>", temperature=0, max_tokens=40) for number in range(8)]
     engine = vllm_engine(VllmSpec(cpu_cache_gib=0.1), policies, trained=("main",), device=torch.device("cpu"), seed=0)
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from training_core.assembly import Parts
+from training_core.curricula.registry import find_curriculum
 from training_core.learn.rehearsal import rehearsal_texts
 from training_core.play.play import Play
 from training_core.play.requests import derive_seed
@@ -61,9 +62,10 @@ def _one_step(spec: ExperimentSpec, parts: Parts, step: int) -> dict[str, float]
     inner = parts.engine.watch.take()
     parts.engine.sleep()
     rng = random.Random(derive_seed(spec.seed, step, "lessons"))
-    lessons = rehearsal_texts(spec.method.rehearsal, parts.domain, parts.roster.first, rng)
+    taught = find_curriculum(parts.method.curriculum)
+    lessons = rehearsal_texts(spec.method.rehearsal, taught, parts.domain, parts.roster.first, rng)
     asleep = time.perf_counter()
-    learnt = parts.learner.update(batch.rollouts, lessons, order=range(len(batch.rollouts)))
+    learnt = parts.learner.update(batch, lessons, rng=random.Random(0))
     updated = time.perf_counter()
     parts.engine.publish(step)
     published = time.perf_counter()

@@ -1,11 +1,13 @@
 """What a curriculum is: everything a starter is taught for one family of methods. Torch-free."""
 
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from training_core.play.play import Play
+from training_core.play.requests import Completion
+from training_core.spec.learning import SamplingSpec
 
 Lesson = Callable[[Any, random.Random, bool], tuple[str, str]]
 """``lesson(domain, rng, careful)`` gives a prompt and the completion taught for it, end mark included.
@@ -22,6 +24,8 @@ PUPIL = "pupil"
 """The role in which the policy under examination speaks."""
 NUM_SKIPPED = 256
 """Exams leave the first held-out items to the runs' own evaluation."""
+MAX_TOKENS = 96
+"""Longest completion in an exam, unless the exam says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +83,12 @@ class Curriculum:
     school: School = School()
     version: int = 1
     """Raised whenever prompts or lessons change, so that older starters are made anew."""
+
+
+async def say_each(
+    play: Play, prompts: Iterable[str], *, temperature: float = 1.0, max_tokens: int | None = None
+) -> list[str]:
+    """One completion of each prompt by the pupil, in order: what most exams are made of."""
+    sampling = SamplingSpec(temperature=temperature, max_tokens=max_tokens or MAX_TOKENS)
+    said: list[list[Completion]] = await play.gather(play.say(PUPIL, prompt, sampling=sampling) for prompt in prompts)
+    return [completions[0].text for completions in said]

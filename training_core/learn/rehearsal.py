@@ -1,25 +1,25 @@
 """Teaching texts of the starter that are mixed into an update."""
 
 import random
+from typing import Any
 
+from training_core.curricula.base import Curriculum
 from training_core.learn.logprobs import Text
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.trained import RehearsalSpec
-from training_core.tasks.base import Domain
-from training_core.tasks.lessons import lesson
 
 
 def rehearsal_texts(
-    rehearsal: RehearsalSpec | None, domain: Domain, policy: LoadedPolicy, rng: random.Random
+    rehearsal: RehearsalSpec | None, curriculum: Curriculum, domain: Any, policy: LoadedPolicy, rng: random.Random
 ) -> list[Text]:
-    """The lessons of one update; none where nothing is rehearsed."""
+    """The lessons of one update, from the kinds that the curriculum rehearses; none where nothing is rehearsed."""
     if rehearsal is None:
         return []
     texts = []
     for _ in range(rehearsal.rows):
         judging = rng.random() < rehearsal.judge_share
-        # Never "solve": those lessons are a careless pupil's, and answers are for self-play to improve.
-        kind = rng.choice(("judge", "judge_stray", "review")) if judging else "propose"
-        prompt, completion = lesson(domain, kind, rng)
+        kinds = (curriculum.judging if judging else curriculum.rehearsed) or curriculum.judging or curriculum.rehearsed
+        kind = rng.choice(kinds) if len(kinds) > 1 else kinds[0]
+        prompt, completion = curriculum.lessons[kind](domain, rng, False)
         texts.append(Text(prompt_ids=policy.encode(prompt), token_ids=policy.encode(completion)))
     return texts

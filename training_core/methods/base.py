@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from training_core.methods.card import Chart, FlowEdge, FlowNode, Paper, Preset, ResultTable, read_card
 from training_core.spec.base import Block
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from training_core.play.prompts import Prompts
     from training_core.play.records import StepBatch
     from training_core.spec.experiment import ExperimentSpec
-    from training_core.tasks.base import Domain
 
 
 class MethodSpec(Block):
@@ -30,7 +29,8 @@ class Role:
     title: str
     policy: str
     """The weights it speaks with. Every name is a policy that is trained, such as "main", and roles with one name share it; but
-    "start" is the frozen weights the run began with, and "none" no model. ``weights.kind`` may give each role its own."""
+    "start" is the frozen weights the run began with, "none" no model, and a snapshot goes by its name. ``weights.kind`` may give
+    each trained role weights of its own."""
     trained: bool
     reads: str
     writes: str
@@ -48,6 +48,8 @@ class Snapshot:
     """The role whose policy they are a copy of when the run begins."""
     reference: bool = False
     """Whether the KL penalty and the preference losses of that policy compare with these weights instead of the start's."""
+    speaks: bool = True
+    """Whether ``play`` may be told their name; if not, no engine has to hold them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,10 @@ class SelfPlay(ABC):
 
     slug: ClassVar[str]
     Spec: ClassVar[type[MethodSpec]]
+    tasks: ClassVar[tuple[str, ...]] = ("arithmetic", "strings", "jsonl")
+    """Kinds of task the method plays on; a spec that names no task gets the first."""
+    curriculum: ClassVar[str] = "evolve"
+    """What the starter is taught for this method: a module of ``training_core.curricula``."""
     # The rest is read from the card ``<slug>.yaml`` beside the method's file.
     title: ClassVar[str]
     summary: ClassVar[str]
@@ -75,12 +81,18 @@ class SelfPlay(ABC):
     presets: ClassVar[tuple[Preset, ...]]
     headline_metric: ClassVar[str]
     """The metric drawn as the sparkline of a run in lists."""
+    headline_goal: ClassVar[Literal["up", "down"]]
+    """Which way the headline metric gets better."""
 
     def __init_subclass__(cls) -> None:
         if "slug" in vars(cls):
             read_card(cls.slug).put_on(cls)
 
-    def __init__(self, experiment: "ExperimentSpec", domain: "Domain", prompts: "Prompts") -> None:
+    domain: Any
+    """What ``make_domain`` gives for the spec's task: a ``Domain`` of questions, or the games of a ``GamesTask``. A method says
+    which by declaring it again."""
+
+    def __init__(self, experiment: "ExperimentSpec", domain: Any, prompts: "Prompts") -> None:
         self.experiment = experiment
         self.domain = domain
         self.prompts = prompts

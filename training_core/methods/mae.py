@@ -125,6 +125,7 @@ class MultiAgentEvolve(SelfPlay):
 
     slug = "mae"
     Spec = MaeSpec
+    domain: "Domain"
 
     @classmethod
     def roles(cls, spec: MaeSpec) -> tuple[Role, ...]:

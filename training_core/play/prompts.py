@@ -2,8 +2,11 @@
 
 from typing import Protocol
 
+from training_core.curricula.base import Curriculum
+from training_core.curricula.registry import find_curriculum
+from training_core.methods.base import SelfPlay
 from training_core.methods.card import read_card
-from training_core.tasks import language
+from training_core.methods.registry import find_method
 
 
 class Prompts(Protocol):
@@ -29,21 +32,18 @@ class ChatPrompts:
 
 
 class StarterPrompts:
-    """The starter's own language (``training_core.tasks.language``)."""
+    """The short marks that a curriculum teaches its starter."""
+
+    def __init__(self, curriculum: Curriculum) -> None:
+        self._prompts = curriculum.prompts
 
     def render(self, name: str, **values: str | None) -> str:
-        match name:
-            case "propose" | "propose_from" | "propose_from_answered":
-                return language.propose_prompt(values.get("reference"), values.get("reference_answer"))
-            case "solve":
-                return language.solve_prompt(values["question"] or "")
-            case "judge":
-                return language.judge_prompt(values["question"] or "", values["answer"] or "")
-            case "review":
-                return language.review_prompt(values["question"] or "")
-        raise ValueError(f"the starter model was not taught to {name}; use an instruction-tuned model for this method")
+        if name not in self._prompts:
+            raise ValueError(f"the starter was not taught to {name}; use an instruction-tuned model for this method")
+        return self._prompts[name](**values)
 
 
-def prompts_for(slug: str, style: str) -> Prompts:
+def prompts_for(method: str | type[SelfPlay], style: str) -> Prompts:
     """The wording a method uses with a model of this style."""
-    return StarterPrompts() if style == "starter" else ChatPrompts(slug)
+    method = find_method(method) if isinstance(method, str) else method
+    return StarterPrompts(find_curriculum(method.curriculum)) if style == "starter" else ChatPrompts(method.slug)

@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 import torch
 
+from training_core.curricula.base import Curriculum
+from training_core.curricula.registry import find_curriculum
 from training_core.play.requests import derive_seed
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.model import LoraSpec, ModelSpec
-from training_core.spec.tasks import ArithmeticTask, JsonlTask, StringsTask
+from training_core.spec.tasks import TASKS, TaskSpec
 
 Progress = Callable[[float, str], None]
 _PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
@@ -30,21 +32,28 @@ class ModelError(ValueError):
 def load_policy(
     model_spec: ModelSpec,
     *,
-    task: ArithmeticTask | StringsTask | JsonlTask,
+    task: TaskSpec,
     models_dir: Path,
     device: torch.device | str,
     progress: Progress,
     adapters: Sequence[str] = (ADAPTER,),
+    curriculum: str = "evolve",
 ) -> LoadedPolicy:
-    """Weights, tokenizer and style of a model block; makes the starter if need be. Raises ``ModelError``.
+    """Weights, tokenizer and style of a model block; makes the starter of the curriculum if need be. Raises ``ModelError``.
 
     Where the block asks for LoRA, the model gets one adapter per name in ``adapters`` and the policy speaks with the first.
     """
-    folder = _folder_of(model_spec, task=task, models_dir=models_dir, progress=progress)
+    taught = find_curriculum(curriculum)
+    folder = _folder_of(model_spec, taught, task=task, models_dir=models_dir, progress=progress)
     config = _read_config(folder)
     style = _style(model_spec, folder)
     progress(1.0, f"Loading {model_spec.source}")
     tokenizer = _load_tokenizer(folder, style)
+    if style == "starter" and not set(taught.marks) <= set(tokenizer.get_added_vocab()):
+        raise ModelError(
+            f"The starter in {folder} was not taught the {taught.name} curriculum, whose marks this method speaks in; "
+            "set model.source to starter, or to a checkpoint of a run of this method."
+        )
     model = _load_weights(folder, config, getattr(torch, model_spec.dtype))
     end_ids = _end_ids(model, tokenizer)
     if model_spec.adapter is not None:
@@ -61,8 +70,9 @@ def load_policy(
 
 def _folder_of(
     model_spec: ModelSpec,
+    curriculum: Curriculum,
     *,
-    task: ArithmeticTask | StringsTask | JsonlTask,
+    task: TaskSpec,
     models_dir: Path,
     progress: Progress,
 ) -> Path:
@@ -70,24 +80,23 @@ def _folder_of(
     if model_spec.is_starter:
         from training_core.policies.starter import ensure_starter
 
-        return ensure_starter(task=_starter_task(source, task), models_dir=models_dir, progress=progress)
+        task = _starter_task(source, curriculum, task)
+        return ensure_starter(task=task, curriculum=curriculum.name, models_dir=models_dir, progress=progress)
     if source.startswith(("/", "./", "../", "~")):
         return Path(source).expanduser()
     progress(0.0, f"Fetching {source} from the hub")
     return _download(source, model_spec.revision)
 
 
-def _starter_task(source: str, task: ArithmeticTask | StringsTask | JsonlTask) -> ArithmeticTask | StringsTask:
-    wanted = source.partition(":")[2]
-    if isinstance(task, JsonlTask) and not wanted:
+def _starter_task(source: str, curriculum: Curriculum, task: TaskSpec) -> TaskSpec:
+    """The task whose starter is meant: "starter:strings" names one, "starter" takes the task of the run."""
+    kind = source.partition(":")[2] or task.kind
+    if kind not in curriculum.tasks:
         raise ModelError(
-            "The starter model knows arithmetic and strings only and cannot answer questions of a file; "
+            f"The starter model of this method knows {' and '.join(curriculum.tasks)} only and was not taught {kind}; "
             "choose one of these tasks, or a folder or hub id as the model."
         )
-    if not wanted or (not isinstance(task, JsonlTask) and task.kind == wanted):
-        assert not isinstance(task, JsonlTask)
-        return task
-    return ArithmeticTask() if wanted == "arithmetic" else StringsTask()
+    return task if kind == task.kind else TASKS[kind]()
 
 
 def _download(source: str, revision: str | None) -> Path:

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from training_core.curricula.registry import find_curriculum
 from training_core.policies.recipe import Recipe, starter_recipe
-from training_core.spec.tasks import ArithmeticTask, StringsTask
+from training_core.spec.tasks import TaskSpec
 
 _CARD = "starter.json"
 _FILES = (
@@ -27,13 +28,15 @@ _POLL_S = 0.5
 
 def ensure_starter(
     *,
-    task: ArithmeticTask | StringsTask,
+    task: TaskSpec,
     models_dir: Path,
     progress: Callable[[float, str], None],
+    curriculum: str = "evolve",
     seed: int = 0,
 ) -> Path:
-    """The folder of the starter for a task, made and taught first where it is missing (about two CPU minutes)."""
-    return ensure_recipe(starter_recipe(task, seed=seed), models_dir=models_dir, progress=progress)
+    """The folder of the starter for a task and a curriculum, made and taught first where it is missing (CPU minutes)."""
+    recipe = starter_recipe(task, curriculum=find_curriculum(curriculum), seed=seed)
+    return ensure_recipe(recipe, models_dir=models_dir, progress=progress)
 
 
 def ensure_recipe(recipe: Recipe, *, models_dir: Path, progress: Callable[[float, str], None]) -> Path:
@@ -60,7 +63,7 @@ def _make(recipe: Recipe, folder: Path, progress: Callable[[float, str], None]) 
     taught.policy.tokenizer.save_pretrained(aside)
     card = {
         "recipe": asdict(recipe),
-        "scores": asdict(taught.scores),
+        "scores": taught.scores,
         "num_steps": taught.num_steps,
         "cpu_s": round(taught.cpu_s, 1),
     }

@@ -14,18 +14,16 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
+from training_core.curricula.registry import find_curriculum
 from training_core.learn.logprobs import Text
 from training_core.learn.muon import StackedMuon
 from training_core.learn.passes import best_pass
-from training_core.policies.examination import LEAST, Scores, examine
+from training_core.policies.examination import examine, reaches
 from training_core.policies.loaded import LoadedPolicy
 from training_core.policies.recipe import Recipe
 from training_core.policies.tokenizer import build_tokenizer
 from training_core.spec.learner import LearnerSpec
 from training_core.spec.tasks import TaskSpec
-from training_core.tasks import language
-from training_core.tasks.base import Domain
-from training_core.tasks.lessons import lesson
 from training_core.tasks.registry import make_domain
 
 logger = logging.getLogger(__name__)
@@ -44,7 +42,7 @@ class Taught:
     """A starter with the scores it left school with."""
 
     policy: LoadedPolicy
-    scores: Scores
+    scores: dict[str, float]
     num_steps: int
     cpu_s: float
 
@@ -52,18 +50,18 @@ class Taught:
 def teach(recipe: Recipe, progress: Callable[[float, str], None]) -> Taught:
     """Make and teach a starter in one thread; the same recipe gives the same weights on one kind of machine."""
     begin = time.process_time()
-    domain = make_domain(_TASK.validate_python(recipe.task))
+    domain, school = make_domain(_TASK.validate_python(recipe.task)), recipe.school
     with _one_thread():
-        school = _School(recipe, domain, _Reporter(progress))
-        school.course(recipe.num_steps, scale=1.0, careful_share=recipe.careful_share, begin=0.0, end=FIRST_COURSE)
-        scores = school.examine(FIRST_COURSE)
-        for extra in range(recipe.max_extra_courses):
-            if scores.reaches(LEAST):
+        lessons = _Classroom(recipe, domain, _Reporter(progress))
+        lessons.course(school.num_steps, scale=1.0, careful_share=school.careful_share, begin=0.0, end=FIRST_COURSE)
+        scores = lessons.examine(FIRST_COURSE)
+        for extra in range(school.max_extra_courses):
+            if reaches(scores, find_curriculum(recipe.curriculum).least):
                 break
-            start = EXAMINED + (1 - EXAMINED) * extra / recipe.max_extra_courses
-            school.course(recipe.extra_steps, scale=EXTRA_SCALE, careful_share=0.0, begin=start, end=start)
-            scores = school.examine(start)
-    return Taught(policy=school.policy, scores=scores, num_steps=school.num_steps, cpu_s=time.process_time() - begin)
+            start = EXAMINED + (1 - EXAMINED) * extra / school.max_extra_courses
+            lessons.course(school.extra_steps, scale=EXTRA_SCALE, careful_share=0.0, begin=start, end=start)
+            scores = lessons.examine(start)
+    return Taught(policy=lessons.policy, scores=scores, num_steps=lessons.num_steps, cpu_s=time.process_time() - begin)
 
 
 class _Reporter:
@@ -87,23 +85,24 @@ class _Lesson:
     weight: float
 
 
-class _School:
+class _Classroom:
     """A model, its optimisers and the source of its lessons."""
 
-    def __init__(self, recipe: Recipe, domain: Domain, report: _Reporter) -> None:
+    def __init__(self, recipe: Recipe, domain: Any, report: _Reporter) -> None:
         self.policy = new_policy(recipe)
         self._forward = best_pass(self.policy, LearnerSpec(share_prompts="never"))
         self.num_steps = 0
-        self._recipe, self._domain, self._report = recipe, domain, report
+        self._curriculum, self._school = find_curriculum(recipe.curriculum), recipe.school
+        self._domain, self._report = domain, report
         self._rng = random.Random(recipe.seed)
         named = list(self.policy.model.named_parameters())
         matrices = [p for name, p in named if p.ndim == 2 and "embed_tokens" not in name]
         rest = [p for name, p in named if p.ndim != 2 or "embed_tokens" in name]
         self._optimizers = (
-            (StackedMuon(matrices, lr=recipe.muon_lr, weight_decay=0.0), recipe.muon_lr),
+            (StackedMuon(matrices, lr=self._school.muon_lr, weight_decay=0.0), self._school.muon_lr),
             (
-                torch.optim.AdamW(rest, lr=recipe.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
-                recipe.adamw_lr,
+                torch.optim.AdamW(rest, lr=self._school.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+                self._school.adamw_lr,
             ),
         )
 
@@ -113,20 +112,21 @@ class _School:
         for step in range(num_steps):
             warm, fall = min(1.0, (step + 1) / WARMUP_STEPS), min(1.0, 2 * (1 - step / num_steps))
             careful = step < careful_share * num_steps
-            lessons = [self._lesson(careful=careful) for _ in range(self._recipe.batch_size)]
+            lessons = [self._lesson(careful=careful) for _ in range(self._school.batch_size)]
             self._step(lessons, scale=scale * warm * fall)
             self.num_steps += 1
             self._report(begin + (end - begin) * step / num_steps, f"Teaching the starter, lesson {self.num_steps}")
 
-    def examine(self, fraction: float) -> Scores:
+    def examine(self, fraction: float) -> dict[str, float]:
         self.policy.model.eval()
         scores = examine(
             self.policy,
+            self._curriculum,
             self._domain,
-            num_items=self._recipe.exam_items,
+            num_items=self._school.exam_items,
             breathe=lambda: self._report(fraction, "Examining the starter"),
         )
-        logger.info("starter.examined", extra={"num_steps": self.num_steps, **vars(scores)})
+        logger.info("starter.examined", extra={"num_steps": self.num_steps, "scores": scores})
         return scores
 
     def _step(self, lessons: Sequence[_Lesson], *, scale: float) -> None:
@@ -142,26 +142,28 @@ class _School:
             optimizer.zero_grad(set_to_none=True)
 
     def _lesson(self, *, careful: bool) -> _Lesson:
-        mixture = self._recipe.careful_mixture if careful else self._recipe.mixture
+        taught = self._curriculum
+        mixture = (careful and taught.careful_mixture) or taught.mixture
         kind = self._rng.choices(list(mixture), list(mixture.values()))[0]
-        prompt, completion = lesson(self._domain, kind, self._rng, careful=careful)
+        prompt, completion = taught.lessons[kind](self._domain, self._rng, careful)
         text = Text(prompt_ids=self.policy.encode(prompt), token_ids=self.policy.encode(completion))
-        return _Lesson(text=text, weight=self._recipe.weights[kind])
+        return _Lesson(text=text, weight=taught.weights.get(kind, 1.0))
 
 
 def new_policy(recipe: Recipe) -> LoadedPolicy:
     """An untaught starter."""
     from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 
-    tokenizer = build_tokenizer(max_context=recipe.max_context)
+    school = recipe.school
+    tokenizer = build_tokenizer(find_curriculum(recipe.curriculum).marks, max_context=school.max_context)
     config = Qwen2Config(
-        vocab_size=len(language.VOCABULARY),
-        hidden_size=recipe.hidden_size,
-        num_hidden_layers=recipe.num_layers,
-        num_attention_heads=recipe.num_heads,
-        num_key_value_heads=recipe.num_heads,
-        intermediate_size=recipe.intermediate_size,
-        max_position_embeddings=recipe.max_context,
+        vocab_size=len(tokenizer),
+        hidden_size=school.hidden_size,
+        num_hidden_layers=school.num_layers,
+        num_attention_heads=school.num_heads,
+        num_key_value_heads=school.num_heads,
+        intermediate_size=school.intermediate_size,
+        max_position_embeddings=school.max_context,
         rope_parameters={"rope_type": "default", "rope_theta": 1000.0},
         tie_word_embeddings=True,
         bos_token_id=None,
@@ -176,7 +178,7 @@ def new_policy(recipe: Recipe) -> LoadedPolicy:
         tokenizer=tokenizer,
         style="starter",
         end_ids=frozenset({tokenizer.eos_token_id}),
-        max_context=recipe.max_context,
+        max_context=school.max_context,
     )
 
 

@@ -1,6 +1,7 @@
 """The starter's tokenizer and how tokenizers are loaded."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ from training_core.tasks import language
 _PROBE = f"{language.SOLVE}12 + 3\n{language.GO}<think> a b </think><answer>15</answer>{language.END}"
 
 
-def build_tokenizer(*, max_context: int) -> PreTrainedTokenizerFast:
-    """One token per character, mark and tag of the starter's language."""
-    vocabulary = {token: index for index, token in enumerate(language.VOCABULARY)}
+def build_tokenizer(marks: Sequence[str] = (), *, max_context: int) -> PreTrainedTokenizerFast:
+    """One token per character, mark and tag of the starter's language, then those of its curriculum's own ``marks``."""
+    vocabulary = {token: index for index, token in enumerate((*language.VOCABULARY, *marks))}
     # Byte-pair encoding without a single merge is a character vocabulary that every loader understands.
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=language.UNKNOWN))
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(mark, normalized=False, special=True) for mark in language.MARKS])
-    # Tags are not special, so that they stay in texts decoded without special tokens.
-    tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in language.TAGS])
+    # What a starter writes itself is not special, so that it stays in texts decoded without special tokens.
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in (*language.TAGS, *marks)])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=language.PAD,

@@ -46,6 +46,19 @@ class ExperimentSpec(Block):
     resources: ResourceSpec = ResourceSpec()
     """What the run asks of a worker."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _task_of_the_method(cls, value: Any) -> Any:
+        """A spec that names no task gets the method's first."""
+        if not isinstance(value, dict) or "task" in value:
+            return value
+        method = value.get("method")
+        slug = method.get("name") if isinstance(method, dict) else getattr(method, "name", None)
+        try:
+            return {**value, "task": {"kind": find_method(str(slug)).tasks[0]}}
+        except ValueError:  # the field itself says what is wrong with it
+            return value
+
     @field_validator("method", mode="before")
     @classmethod
     def _method_by_name(cls, value: Any, info: ValidationInfo) -> Any:
@@ -70,6 +83,18 @@ class ExperimentSpec(Block):
                 f"weights.kind is {kind}, but no role of the method is trained; train one, or choose shared"
             )
         return self
+
+    @field_validator("task", mode="after")
+    @classmethod
+    def _method_plays_on_the_task(cls, value: Any, info: ValidationInfo) -> Any:
+        if "method" not in info.data:
+            return value
+        method = find_method(info.data["method"].name)
+        if value.kind not in method.tasks:
+            raise ValueError(
+                f"{method.title} does not play on {value.kind}; set task.kind to {' or '.join(method.tasks)}"
+            )
+        return value
 
     @model_validator(mode="after")
     def _method_agrees(self) -> "ExperimentSpec":

@@ -139,16 +139,25 @@ def form_of(method_slug: str) -> list[FormGroup]:
     after = [section for section in (*_SECTIONS, *others) if section.after]
     return [
         general,
-        *(_section_group(section, properties[section.key], root) for section in before),
+        *(_section_group(section, properties[section.key], root, method_slug) for section in before),
         *_method_groups(method_slug),
-        *(_section_group(section, properties[section.key], root) for section in after),
+        *(_section_group(section, properties[section.key], root, method_slug) for section in after),
     ]
 
 
-def _section_group(section: _Section, schema: Schema, root: Schema) -> FormGroup:
+def _section_group(section: _Section, schema: Schema, root: Schema, method_slug: str) -> FormGroup:
     block = _field(section.key, schema, root, prefix="")
+    if section.key == "task":
+        block = _tasks_of(method_slug, block)
     fields = block.fields if block.kind is FieldKind.BLOCK else (block,)
     return FormGroup(title=section.title, fields=fields, advanced=section.advanced, help=block.help)
+
+
+def _tasks_of(method_slug: str, task: FormField) -> FormField:
+    """The choice of a task, cut down to what the method plays on; its first task is the default."""
+    kinds, members = find_method(method_slug).tasks, {variant.value: variant for variant in task.variants}
+    default = {"kind": kinds[0]} | {each.path.removeprefix("task."): each.default for each in members[kinds[0]].fields}
+    return replace(task, variants=tuple(members[kind] for kind in kinds), default=default)
 
 
 def _method_groups(slug: str) -> list[FormGroup]:

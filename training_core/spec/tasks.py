@@ -1,10 +1,21 @@
 """Where questions come from and how their answers are checked."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from training_core.spec.base import Block, Unit
+
+GameName = Literal[
+    "kuhn_poker",
+    "tic_tac_toe",
+    "negotiation",
+    "textarena/TicTacToe-v0",
+    "textarena/ConnectFour-v0",
+    "textarena/Nim-v0",
+    "textarena/KuhnPoker-v0",
+    "textarena/PigDice-v0-short",
+]
 
 
 class ArithmeticTask(Block):
@@ -57,4 +68,55 @@ class JsonlTask(Block):
     """Share of lines kept aside for evaluation, chosen by a hash of the question."""
 
 
-TaskSpec = Annotated[ArithmeticTask | StringsTask | JsonlTask, Field(discriminator="kind")]
+class PairSumTask(Block):
+    """Distinct digits and a target: find the one pair of digits that adds up to it. Checking a guess is easier than making it."""
+
+    kind: Literal["pair_sum"] = "pair_sum"
+    num_digits: Annotated[int, Field(ge=3, le=9), Unit("digits")] = 5
+    """Digits to choose from; more of them make more pairs to try."""
+
+
+class ConstraintsTask(Block):
+    """Write something that meets every constraint of an instruction; each constraint is checked by a rule."""
+
+    kind: Literal["constraints"] = "constraints"
+    family: Literal["strings", "texts"] = "strings"
+    """strings asks for short strings of letters, texts for short texts with constraints of the kinds that IFEval checks."""
+    wording: Literal["code", "sentences"] = "code"
+    """code writes len=6 start=b, which the starter reads; sentences puts it in words for instruction-tuned models."""
+    min_clauses: Annotated[int, Field(ge=1, le=6), Unit("constraints")] = 2
+    """Fewest constraints of an instruction."""
+    max_clauses: Annotated[int, Field(ge=1, le=6), Unit("constraints")] = 4
+    """Most constraints of an instruction; difficulty grows with it."""
+    max_length: Annotated[int, Field(ge=4, le=12), Unit("letters")] = 8
+    """Longest string asked for; texts ignore it."""
+
+    @model_validator(mode="after")
+    def _clauses_in_order(self) -> "ConstraintsTask":
+        if self.min_clauses > self.max_clauses:
+            raise ValueError(f"min_clauses ({self.min_clauses}) is larger than max_clauses ({self.max_clauses})")
+        return self
+
+
+class ChoicesTask(Block):
+    """One question with a handful of one-letter answers, three of them good. No answer is right: for games of pure preference."""
+
+    kind: Literal["choices"] = "choices"
+    answers: Annotated[int, Field(ge=4, le=26), Unit("answers")] = 9
+    """Answers to choose from, a, b, c and so on; the first three are the good ones."""
+
+
+class GamesTask(Block):
+    """Two-player zero-sum games that are played with text. Nothing is held out: players meet, positions are not labelled."""
+
+    kind: Literal["games"] = "games"
+    games: Annotated[tuple[GameName, ...], Field(min_length=1)] = ("kuhn_poker",)
+    """Games to play, in turn. Those of TextArena need the package textarena on the worker."""
+
+
+TaskSpec = Annotated[
+    ArithmeticTask | StringsTask | JsonlTask | PairSumTask | ConstraintsTask | ChoicesTask | GamesTask,
+    Field(discriminator="kind"),
+]
+TASKS: dict[str, type[Any]] = {task.model_fields["kind"].default: task for task in get_args(get_args(TaskSpec)[0])}
+"""The block of every kind of task."""

@@ -91,13 +91,17 @@ class GeneratedDomain(Domain):
             if not self.is_held_out(item.question):
                 return item
 
+    def item_key(self, canonical: str) -> str:
+        """What makes two held-out items one."""
+        return self.split_key(canonical)
+
     def held_out(self, num_items: int) -> list[Item]:
         rng = random.Random(self.held_out_seed)
         items: dict[str, Item] = {}
         misses = 0
         while len(items) < num_items and misses < MAX_MISSES:
             item = self.draw(rng)
-            key = self.split_key(item.question)
+            key = self.item_key(item.question)
             if key in items or not self.is_held_out(item.question):
                 misses += 1
                 continue

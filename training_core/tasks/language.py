@@ -9,6 +9,7 @@ The tags are those of the instruction-tuned models' prompts, so one set of parse
 """
 
 import re
+from functools import cache
 
 PROPOSE, REFERENCE, SOLVE, JUDGE = "<|propose|>", "<|reference|>", "<|solve|>", "<|judge|>"
 REVIEW, REPLY, GO, END, PAD, UNKNOWN = "<|review|>", "<|reply|>", "<|go|>", "<|end|>", "<|pad|>", "<|unknown|>"
@@ -19,7 +20,6 @@ VOCABULARY = MARKS + TAGS + CHARACTERS
 
 MAX_PART = 200
 """Longest piece of foreign text inside a prompt, in characters; nothing the starter understands is longer."""
-_FOREIGN = re.compile("|".join(map(re.escape, MARKS + TAGS)))
 
 
 def propose_prompt(reference: str | None = None, reference_answer: str | None = None) -> str:
@@ -45,9 +45,14 @@ def review_prompt(question: str) -> str:
     return REVIEW + plain(question) + GO
 
 
-def plain(text: str) -> str:
-    """Foreign text without marks and tags, so that it cannot pass for a part of the prompt."""
-    text = text[: 4 * MAX_PART]
-    while _FOREIGN.search(text):  # taking one out may join the halves of another
-        text = _FOREIGN.sub("", text)
+def plain(text: str, marks: tuple[str, ...] = ()) -> str:
+    """Foreign text without marks and tags, so that it cannot pass for a part of the prompt; ``marks`` are a curriculum's own."""
+    text, foreign = text[: 4 * MAX_PART], _foreign(marks)
+    while foreign.search(text):  # taking one out may join the halves of another
+        text = foreign.sub("", text)
     return text[:MAX_PART]
+
+
+@cache
+def _foreign(marks: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, MARKS + TAGS + marks)))
