@@ -6,10 +6,10 @@ import torch
 from tests.tiny_model import spec_of
 from tests.vllm.models import random_policy
 from tests.vllm.test_vllm_engine import ask, tokens
+from training_core.curricula.registry import find_curriculum
 from training_core.engines.build import check_engine, vllm_engine
 from training_core.engines.transformers import TransformersEngine
 from training_core.failures import EngineError
-from training_core.curricula.registry import find_curriculum
 from training_core.policies.recipe import starter_recipe
 from training_core.policies.teaching import new_policy
 from training_core.runner import Run
