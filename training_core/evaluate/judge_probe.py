@@ -22,12 +22,12 @@ class Labelled:
 
 
 def fixed_probe(domain: Domain, items: Sequence[Item]) -> list[Labelled]:
-    """Half of the items with their right answer, half with a plausible mistake; the same in every run and at every step."""
+    """Half of the items with a right answer, half with a plausible mistake; the same in every run and at every step."""
     rng = random.Random(derive_seed("judge probe"))
     probe = []
     for place, item in enumerate(items):
         right = place % 2 == 1
-        answer = item.answer if right else domain.wrong_answer(item, rng)
+        answer = domain.right_answer(item, rng) if right else domain.wrong_answer(item, rng)
         probe.append(Labelled(question=item.question, answer=answer, right=right))
     return probe
 

@@ -87,6 +87,8 @@ class StepBatch:
     """Policies whose optimiser forgets its moments and warms up again before the step's update."""
     lr_scale: float = 1.0
     """Factor on the step size of the step's update."""
+    lr_scale_of: dict[str, float] = field(default_factory=dict)
+    """Further factors by policy; one that is not named has none."""
 
     def to_json(self) -> dict[str, Any]:
         """The batch as JSON values, from which ``from_json`` makes an equal one, before or after learning from it."""
@@ -100,6 +102,7 @@ class StepBatch:
             "blends": [{"into": blend.into, "parts": dict(blend.parts)} for blend in self.blends],
             "restart_optimizer": list(self.restart_optimizer),
             "lr_scale": self.lr_scale,
+            "lr_scale_of": self.lr_scale_of,
         }
 
     @classmethod
@@ -116,6 +119,7 @@ class StepBatch:
             blends=[Blend(**blend) for blend in values["blends"]],
             restart_optimizer=tuple(values["restart_optimizer"]),
             lr_scale=values["lr_scale"],
+            lr_scale_of=values["lr_scale_of"],
         )
 
 

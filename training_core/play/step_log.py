@@ -1,7 +1,7 @@
 """Everything one step adds up: rollouts to learn from, samples to read, sums behind the metrics."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean as mean
 
 from training_core.evaluate.agreement import agreement
@@ -77,6 +77,7 @@ class StepLog:
         blends: Sequence[Blend] = (),
         restart_optimizer: Sequence[str] = (),
         lr_scale: float = 1.0,
+        lr_scale_of: Mapping[str, float] | None = None,
         **metrics: float,
     ) -> StepBatch:
         """The step's outcome; further metrics come by full name."""
@@ -91,6 +92,7 @@ class StepLog:
             blends=list(blends),
             restart_optimizer=tuple(restart_optimizer),
             lr_scale=lr_scale,
+            lr_scale_of=dict(lr_scale_of or {}),
         )
 
     def _show_pairs(self) -> None:

@@ -66,6 +66,10 @@ class Domain(ABC):
     def wrong_answer(self, item: Item, rng: random.Random) -> str:
         """A mistake a learner might make; never equal to the right answer."""
 
+    def right_answer(self, item: Item, rng: random.Random) -> str:
+        """An answer that ``check`` accepts; made up where a question has many."""
+        return item.answer
+
     def is_held_out(self, question: str) -> bool:
         """Whether the question belongs to the held-out side; False for what is no question of the domain."""
         canonical = self.canonical(question)
