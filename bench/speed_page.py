@@ -51,9 +51,9 @@ def _table(comparisons: dict[str, Any]) -> str:
 def _agreement(found: dict[str, Any] | None) -> list[str]:
     if not found:
         return []
+    gaps = ", ".join(f"{each['gradient_gap']:.0e} ({name.upper()})" for name, each in found.items())
     return [
-        "On one batch TRL and Kumite compute the same: the gradients differ by at most "
-        f"{found['grpo']['gradient_gap']:.0e} (GRPO) and {found['dpo']['gradient_gap']:.0e} (DPO) of the largest gradient.",
+        f"On one batch TRL and Kumite compute the same: the gradients differ by at most {gaps} of the largest gradient.",
         "",
     ]
 

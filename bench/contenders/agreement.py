@@ -3,6 +3,7 @@
 One step of each TRL trainer is taken first; its batch then goes through our learner on the same weights.
 """
 
+import random
 import tempfile
 from typing import Any
 
@@ -15,12 +16,12 @@ from bench.contenders.gate import answer
 from bench.contenders.workloads import WORKLOADS, reward
 from training_core.learn.learner import Learner
 from training_core.learn.logprobs import Text
-from training_core.learn.preference import Pair
 from training_core.learn.scoring import Scorer
-from training_core.play.records import Rollout
+from training_core.play.records import Rollout, StepBatch
 from training_core.play.requests import Completion
-from training_core.policies.loaded import LoadedPolicy
+from training_core.policies.loaded import LoadedPolicy, start_copy
 from training_core.spec.learner import LearnerSpec
+from training_core.spec.learning import DpoLoss, HingeLoss, IpoLoss, PreferenceLossSpec, SppoLoss
 
 Gradient = dict[str, torch.Tensor]
 
@@ -47,9 +48,18 @@ class Witness(TrainerCallback):
         self.gradient = _gradient(model)
 
 
+PREFERENCES: dict[str, tuple[PreferenceLossSpec, str, float]] = {
+    "dpo": (DpoLoss(beta=0.1), "sigmoid", 1.0),
+    "ipo": (IpoLoss(beta=0.1), "ipo", 1.0),
+    "hinge": (HingeLoss(beta=0.1), "hinge", 1.0),
+    "sppo": (SppoLoss(eta=10.0), "sppo_hard", 2.0),
+}
+"""Our loss, TRL's name for it, and TRL's multiple of it: SPPO's paper halves the two squares, TRL does not."""
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    answer(grpo=grpo(), dpo=dpo())
+    answer(grpo=grpo(), **{name: preference(*losses) for name, losses in PREFERENCES.items()})
 
 
 def grpo() -> dict[str, float]:
@@ -63,23 +73,32 @@ def grpo() -> dict[str, float]:
     texts = [text for batch in witness.batches for text in _texts(batch)]
     rollouts = _rollouts(policy, texts)
     learner = Learner(
-        kumite.build_method(workload), LearnerSpec(), {"main": policy}, policy_of={"solver": "main"}, reference=None
+        kumite.build_method(workload), LearnerSpec(), {"main": policy}, policy_of={"solver": "main"}, references={}
     )
-    metrics, gradient = _update(policy, lambda: learner.update(rollouts, [], order=range(len(rollouts))))
+    metrics, gradient = _update(policy, lambda: learner.update(StepBatch(rollouts=rollouts), [], rng=random.Random(0)))
     return _differences(witness, gradient, loss=metrics["loss/policy"])
 
 
-def dpo() -> dict[str, float]:
-    """Differences on a batch of pairs."""
+def preference(ours: PreferenceLossSpec, theirs: str, multiple: float) -> dict[str, float]:
+    """Differences on a batch of pairs, with a reference that is not the start."""
+    policy = kumite.build_policy(WORKLOADS["mixed"])
+    reference = _strayed(start_copy(policy))
     with tempfile.TemporaryDirectory() as folder:
-        trainer = trl_dpo.build_trainer(num_steps=1, folder=folder)
+        trainer = trl_dpo.build_trainer(num_steps=1, folder=folder, loss=theirs, reference=reference.model)
         witness = Witness(trainer)
         trainer.train()
-    policy = kumite.build_policy(WORKLOADS["mixed"])
-    learner = kumite_dpo.build_learner(policy)
-    pairs: list[Pair] = kumite_dpo.pairs_of(policy, 0)
-    metrics, gradient = _update(policy, lambda: learner.update(pairs))
-    return _differences(witness, gradient, loss=metrics["loss/preference"])
+    learner = kumite_dpo.build_learner(policy, ours, reference)
+    metrics, gradient = _update(policy, lambda: learner.update(kumite_dpo.pairs_of(0), [], rng=random.Random(0)))
+    scaled = {name: multiple * value for name, value in gradient.items()}
+    return _differences(witness, scaled, loss=multiple * metrics["loss/preference"])
+
+
+def _strayed(policy: LoadedPolicy) -> LoadedPolicy:
+    """The policy with a little noise on its weights."""
+    torch.manual_seed(0)
+    for parameter in policy.model.parameters():
+        parameter.add_(0.1 * parameter.std() * torch.randn_like(parameter))
+    return policy
 
 
 def _texts(batch: dict[str, torch.Tensor]) -> list[Text]:

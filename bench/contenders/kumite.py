@@ -1,6 +1,7 @@
 """This project's engine and learner on a workload: sample, score, update, publish."""
 
 import argparse
+import random
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from bench.contenders.workloads import (
 )
 from training_core.engines.transformers import TransformersEngine
 from training_core.learn.learner import Learner
-from training_core.play.records import Rollout
+from training_core.play.records import Rollout, StepBatch
 from training_core.play.requests import Request, derive_seed
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.learner import LearnerSpec
@@ -50,7 +51,7 @@ class Step:
             for request, found in zip(requests, self.engine.generate(requests), strict=True)
             for completion in found
         ]
-        metrics = self.learner.update(rollouts, [], order=range(len(rollouts)))
+        metrics = self.learner.update(StepBatch(rollouts=rollouts), [], rng=random.Random(step))
         self.engine.publish(step + 1)
         return rollouts, metrics
 
@@ -82,7 +83,7 @@ def build_step(workload: Workload) -> Step:
     return Step(
         workload=workload,
         engine=TransformersEngine({"main": policy}, max_batch=256),
-        learner=Learner(method, LearnerSpec(), {"main": policy}, policy_of={"solver": "main"}, reference=None),
+        learner=Learner(method, LearnerSpec(), {"main": policy}, policy_of={"solver": "main"}, references={}),
         sampling=method.sampling,
     )
 

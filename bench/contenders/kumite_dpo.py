@@ -1,33 +1,37 @@
-"""This project's preference learner on pairs: reference log-probs, loss, update."""
+"""This project's preference learning on pairs: reference log-probs, loss, update."""
+
+import random
 
 import torch
 
 from bench.contenders.gate import Gate
 from bench.contenders.kumite import build_policy
 from bench.contenders.workloads import WORKLOADS, draw_pairs
-from training_core.learn.preference import Pair, PreferenceLearner
+from training_core.learn.learner import Learner
+from training_core.play.records import Pair, StepBatch
 from training_core.policies.loaded import LoadedPolicy, start_copy
 from training_core.spec.learner import LearnerSpec
-from training_core.spec.learning import DpoLoss, OptimizerSpec
+from training_core.spec.learning import DpoLoss, OptimizerSpec, PreferenceLossSpec
+from training_core.spec.preference import PreferenceSpec
 
 
-def build_learner(policy: LoadedPolicy) -> PreferenceLearner:
-    return PreferenceLearner(
-        DpoLoss(beta=0.1), OptimizerSpec(lr=1e-6), LearnerSpec(), policy, reference=start_copy(policy)
-    )
+def build_learner(
+    policy: LoadedPolicy, loss: PreferenceLossSpec | None = None, reference: LoadedPolicy | None = None
+) -> Learner:
+    """A learner with DPO as TRL has it by default, or with another loss; the reference is the start where none is given."""
+    method = PreferenceSpec(name="bench", preference=loss or DpoLoss(beta=0.1), optimizer=OptimizerSpec(lr=1e-6))
+    references = {"main": reference or start_copy(policy)}
+    return Learner(method, LearnerSpec(), {"main": policy}, policy_of={"player": "main"}, references=references)
 
 
-def pairs_of(policy: LoadedPolicy, step: int) -> list[Pair]:
+def pairs_of(step: int) -> StepBatch:
     """The pairs of a step; completions end with the end token, as TRL has them."""
-    (end,) = policy.end_ids
-    return [
-        Pair(
-            prompt_ids=policy.encode(prompt),
-            chosen_ids=[*policy.encode(chosen), end],
-            rejected_ids=[*policy.encode(rejected), end],
-        )
-        for prompt, chosen, rejected in draw_pairs(step)
-    ]
+    return StepBatch(
+        pairs=[
+            Pair(role="player", prompt=prompt, chosen=chosen, rejected=rejected)
+            for prompt, chosen, rejected in draw_pairs(step)
+        ]
+    )
 
 
 def main() -> None:
@@ -37,7 +41,7 @@ def main() -> None:
     gate = Gate()
     gate.wait()
     for step in range(400):
-        metrics = learner.update(pairs_of(policy, step))
+        metrics = learner.update(pairs_of(step), [], rng=random.Random(step))
         gate.wait(tokens=round(metrics["tokens/trained"]))
 
 

@@ -39,14 +39,15 @@ class Turnstile(TrainerCallback):
         self.gate.wait(tokens=2 * NUM_PAIRS * (PAIR_TOKENS + 1))
 
 
-def build_trainer(*, num_steps: int, folder: str) -> DPOTrainer:
+def build_trainer(*, num_steps: int, folder: str, loss: str = "sigmoid", reference: Any | None = None) -> DPOTrainer:
+    """``reference`` is the start where none is given."""
     pairs = [pair for step in range(num_steps) for pair in draw_pairs(step)]
     prompts, chosen, rejected = zip(*pairs, strict=True)
     workload = WORKLOADS["mixed"]
     return DPOTrainer(
         model=build_model(workload),
-        ref_model=build_model(workload),
-        args=DPOConfig(output_dir=folder, max_steps=num_steps, **SETTINGS),
+        ref_model=reference or build_model(workload),
+        args=DPOConfig(output_dir=folder, max_steps=num_steps, loss_type=[loss], **SETTINGS),
         train_dataset=Dataset.from_dict({"prompt": prompts, "chosen": chosen, "rejected": rejected}),
         processing_class=build_tokenizer(),
     )

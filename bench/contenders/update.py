@@ -16,7 +16,7 @@ from training_core.bench.roofline import measure_bandwidth, measure_peaks, shape
 from training_core.learn.learner import Learner
 from training_core.learn.logprobs import Text
 from training_core.learn.scoring import Scorer
-from training_core.play.records import Rollout
+from training_core.play.records import Rollout, StepBatch
 from training_core.play.requests import Completion
 from training_core.spec.learner import LearnerSpec
 
@@ -61,7 +61,7 @@ def main() -> None:
     device = torch.device("cpu")
     policy = build_policy(WORKLOAD)
     learner = Learner(
-        build_method(WORKLOAD), LearnerSpec(), {"main": policy}, policy_of={"solver": "main"}, reference=None
+        build_method(WORKLOAD), LearnerSpec(), {"main": policy}, policy_of={"solver": "main"}, references={}
     )
     score = Scorer(policy, LearnerSpec())
     rollouts = [
@@ -76,7 +76,7 @@ def main() -> None:
                 score([texts[index] for index in batch], temperature=1.0)
 
     peak = next(each for each in measure_peaks(device, threads=1) if each.dtype == "float32")
-    update_s = least_cpu_s(lambda: learner.update(rollouts, [], order=range(len(rollouts))))
+    update_s = least_cpu_s(lambda: learner.update(StepBatch(rollouts=rollouts), [], rng=random.Random(0)))
     logprob_s = least_cpu_s(logprob)
     again = next(each for each in measure_peaks(device, threads=1) if each.dtype == "float32")
     best = max(peak.flops_per_s, again.flops_per_s)

@@ -2,10 +2,17 @@
 
 import pytest
 
-from training_core.learn.advantages import estimate_advantages
+from training_core.learn.advantages import Baselines, estimate_advantages
 from training_core.play.records import Rollout
 from training_core.play.requests import Completion
-from training_core.spec.learning import GroupRelative, ReinforcePlusPlus
+from training_core.spec.learning import (
+    GroupRelative,
+    LeaveOneOut,
+    NoBaseline,
+    ReinforcePlusPlus,
+    RoleConditioned,
+    RoleMean,
+)
 
 
 def rollout(role, group, reward, num_tokens=1):
@@ -59,3 +66,49 @@ def test_a_group_of_one_is_compared_with_its_role():
 
 def test_no_rollouts_give_no_advantages():
     assert estimate_advantages(ReinforcePlusPlus(), []) == []
+
+
+def test_leave_one_out_compares_with_the_other_siblings():
+    rewards = [("a", 1.0), ("a", 0.0), ("a", 0.5), ("b", 0.7), ("b", 0.7)]
+    found = estimate_advantages(LeaveOneOut(), [rollout("solver", group, reward) for group, reward in rewards])
+    assert found == pytest.approx([1 - 0.25, 0 - 0.75, 0.5 - 0.5, 0, 0])
+    alone = [rollout("solver", group, reward) for group, reward in (("a", 1.0), ("b", 0.0), ("c", 0.0))]
+    assert estimate_advantages(LeaveOneOut(), alone) == pytest.approx([1, -0.5, -0.5])
+    assert estimate_advantages(LeaveOneOut(), alone[:1]) == [0.0]
+
+
+def test_the_mean_of_a_role_counts_every_rollout_once_and_keeps_the_scale():
+    rollouts = [rollout("first", "a", 10.0, 7), rollout("first", "b", 0.0), rollout("second", "a", 3.0)]
+    assert estimate_advantages(RoleMean(), rollouts) == [5.0, -5.0, 0.0]
+    assert estimate_advantages(NoBaseline(), rollouts) == [10.0, 0.0, 3.0]
+
+
+def game(name, seat, result, *, kind="kuhn", turns=1):
+    found = [rollout(seat, name, result) for _ in range(turns)]
+    for each in found:
+        each.baseline = kind
+    return found
+
+
+# Two games of one seat, won with 1 in two turns and lost with -1, after a baseline of 0 that keeps half.
+@pytest.mark.parametrize(
+    ("update", "expected"),
+    [("after", [1.0, 1.0, -1.5]), ("before", [0.5, 0.5, -0.75]), ("per_batch", [1.0, 1.0, -1.0])],
+)
+def test_a_running_baseline_takes_in_every_game_once(update, expected):
+    baselines = Baselines()
+    spec = RoleConditioned(decay=0.5, update=update)
+    rollouts = [*game("1", "x", 1.0, turns=2), *game("2", "x", -1.0)]
+    assert estimate_advantages(spec, rollouts, baselines) == expected
+    assert baselines.values == {("x", "kuhn"): -0.25}
+
+
+def test_running_baselines_are_kept_per_role_and_game_and_carried_on():
+    spec, baselines = RoleConditioned(decay=0.5), Baselines()
+    estimate_advantages(
+        spec, [*game("1", "x", 1.0), *game("1", "o", -1.0), *game("2", "x", 1.0, kind="dice")], baselines
+    )
+    again = Baselines()
+    again.restore(baselines.state())
+    assert again.metrics() == {"baseline/x_kuhn": 0.5, "baseline/o_kuhn": -0.5, "baseline/x_dice": 0.5}
+    assert estimate_advantages(spec, game("3", "o", -1.0), again) == [-0.5]

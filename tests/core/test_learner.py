@@ -1,6 +1,7 @@
 """One update of the weights: exact under any split, and in the direction of the advantage."""
 
 import copy
+import random
 from dataclasses import replace
 from math import log
 
@@ -12,11 +13,17 @@ from tests.tiny_policy import make_tiny_policy
 from training_core.learn.learner import Learner
 from training_core.learn.logprobs import Text, completion_logprobs
 from training_core.learn.optimizers import OptimizerSet
-from training_core.play.records import Rollout
+from training_core.play.records import Rollout, StepBatch
 from training_core.play.requests import Completion
 from training_core.policies.loaded import LoadedPolicy, start_copy
 from training_core.spec.learner import LearnerSpec
-from training_core.spec.learning import ClippedPolicyLoss, GroupRelative, OptimizerSpec
+from training_core.spec.learning import (
+    ClippedPolicyLoss,
+    GroupRelative,
+    NoBaseline,
+    OptimizerSpec,
+    RoleConditioned,
+)
 from training_core.spec.online import OnlineSpec
 from training_core.spec.trained import RehearsalSpec
 
@@ -56,11 +63,14 @@ def weights(policy):
 
 def updated(policy, settings, rollouts, lessons=()):
     twin = LoadedPolicy(**{**vars(policy), "model": copy.deepcopy(policy.model)})
-    learner = Learner(
-        settings, LearnerSpec(), {"main": twin}, policy_of={"solver": "main"}, reference=start_copy(policy)
-    )
-    metrics = learner.update(rollouts, list(lessons), order=range(len(rollouts)))
-    return weights(twin), metrics, twin
+    references = {"main": start_copy(policy)}
+    learner = Learner(settings, LearnerSpec(), {"main": twin}, policy_of={"solver": "main"}, references=references)
+    return weights_after(learner, twin, rollouts, lessons)
+
+
+def weights_after(learner, policy, rollouts, lessons=()):
+    metrics = learner.update(StepBatch(rollouts=rollouts), list(lessons), rng=random.Random(0))
+    return weights(policy), metrics, policy
 
 
 def test_micro_batches_do_not_change_the_update(policy):
@@ -107,6 +117,62 @@ def test_kl_to_the_start_is_zero_at_the_start(policy):
     assert metrics["kl/policy_start"] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_the_penalty_of_a_rollout_may_differ_from_that_of_the_loss(policy):
+    def gradient_norm(kl_coef, coefs):
+        settings = OnlineSpec(
+            name="test",
+            optimizer=OptimizerSpec(lr=1e-3, grad_clip=1000.0),
+            advantage=NoBaseline(),
+            loss=ClippedPolicyLoss(kl_coef=kl_coef, entropy_coef=0.0),
+        )
+        rollouts = make_rollouts(policy, (0.0,) * 6)
+        for rollout, coef in zip(rollouts, coefs, strict=True):
+            rollout.kl_coef = coef
+        reference = start_copy(policy)
+        for parameter in reference.model.parameters():
+            parameter.data.mul_(1.1)
+        twin = replace(policy, model=copy.deepcopy(policy.model))
+        learner = Learner(
+            settings, LearnerSpec(), {"main": twin}, policy_of={"solver": "main"}, references={"main": reference}
+        )
+        return weights_after(learner, twin, rollouts)[1]["grad/norm"]
+
+    assert gradient_norm(0.2, [None] * 6) == pytest.approx(gradient_norm(0.0, [0.2] * 6), rel=1e-5)
+    assert gradient_norm(0.2, [0.0] * 6) == 0.0
+    assert 0 < gradient_norm(0.0, [0.2] + [0.0] * 5) < gradient_norm(0.2, [None] * 6)
+
+
+def test_a_penalty_without_reference_says_what_to_do(policy):
+    rollouts = make_rollouts(policy)
+    rollouts[0].kl_coef = 0.1
+    learner = Learner(spec(), LearnerSpec(), {"main": policy}, policy_of={"solver": "main"}, references={})
+    with pytest.raises(ValueError, match="override needs_reference"):
+        weights_after(learner, policy, rollouts)
+
+
+def test_the_scale_of_a_rollout_multiplies_its_advantage(policy):
+    rollouts = make_rollouts(policy)
+    for rollout in rollouts:
+        rollout.scale = 0.5
+    settings = spec().model_copy(update={"advantage": NoBaseline()})
+    updated(policy, settings, rollouts)
+    assert [rollout.advantage for rollout in rollouts] == [0.5, 0.0, 0.25, 0.0, 0.5, 0.1]
+
+
+def test_running_baselines_are_part_of_the_learners_state(policy):
+    def learner():
+        settings = spec().model_copy(update={"advantage": RoleConditioned(decay=0.5)})
+        return Learner(settings, LearnerSpec(), {"main": policy}, policy_of={"solver": "main"}, references={})
+
+    first, second = learner(), learner()
+    _, metrics, _ = weights_after(first, policy, make_rollouts(policy, (1.0,) * 6))
+    second.load_state_dict(first.state_dict())
+    rollouts = make_rollouts(policy, (1.0,) * 6)
+    weights_after(second, policy, rollouts)
+    assert metrics["baseline/solver"] == 0.5
+    assert rollouts[0].advantage == 0.5
+
+
 def test_rehearsal_makes_lessons_likelier(policy):
     settings = OnlineSpec(name="test", optimizer=OptimizerSpec(lr=1e-3), rehearsal=RehearsalSpec(coef=1.0))
     lesson = Text(prompt_ids=[5, 6], token_ids=[7, 8, 0])
@@ -132,7 +198,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing_and_is_counted(policy):
     assert all(torch.equal(after[name], tensor) for name, tensor in weights(policy).items())
 
 
-@pytest.mark.parametrize("kind", ["adamw", "muon"])
+@pytest.mark.parametrize("kind", ["adamw", "muon", "rmsprop"])
 def test_optimiser_state_survives_a_round_trip_through_tensors(policy, kind):
     settings = OptimizerSpec(kind=kind, lr=1e-2, warmup_steps=5)
     twin = copy.deepcopy(policy.model)
@@ -194,10 +260,8 @@ def test_rollouts_go_to_the_policy_of_their_role(policy):
     for rollout in rollouts[::2]:
         rollout.role = "proposer"
     policies = both_policies(policy)
-    learner = Learner(
-        spec(), LearnerSpec(), policies, policy_of={"solver": "left", "proposer": "right"}, reference=None
-    )
-    metrics = learner.update(rollouts, [], order=range(6))
+    learner = Learner(spec(), LearnerSpec(), policies, policy_of={"solver": "left", "proposer": "right"}, references={})
+    metrics = learner.update(StepBatch(rollouts=rollouts), [], rng=random.Random(0))
     expected, alone, _ = updated(policy, spec(), rollouts[1::2])
     assert all(torch.allclose(tensor, expected[name], atol=1e-6) for name, tensor in weights(policies["left"]).items())
     assert metrics["loss/policy/left"] == pytest.approx(alone["loss/policy"], rel=1e-5)
@@ -211,10 +275,8 @@ def test_a_gradient_that_is_not_finite_skips_its_own_policy_only(policy):
     rollouts[0].role, rollouts[0].reward = "proposer", float("inf")
     policies = both_policies(policy)
     before = weights(policy)
-    learner = Learner(
-        spec(), LearnerSpec(), policies, policy_of={"solver": "left", "proposer": "right"}, reference=None
-    )
-    metrics = learner.update(rollouts, [], order=range(6))
+    learner = Learner(spec(), LearnerSpec(), policies, policy_of={"solver": "left", "proposer": "right"}, references={})
+    metrics = learner.update(StepBatch(rollouts=rollouts), [], rng=random.Random(0))
     assert (metrics["grad/skipped_updates/left"], metrics["grad/skipped_updates/right"]) == (0.0, 1.0)
     assert (learner.num_skipped, learner.num_skipped_in_a_row) == (1, 1)
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(policies["right"]).items())
@@ -236,15 +298,15 @@ def test_adapters_learn_apart_and_take_their_base_as_reference(policy):
     policies = with_adapters(policy, ("left", "right"))
     settings = OnlineSpec(name="test", optimizer=OptimizerSpec(lr=1e-2), loss=ClippedPolicyLoss(kl_coef=0.1))
     learner = Learner(
-        settings, LearnerSpec(), policies, policy_of={"solver": "left", "proposer": "right"}, reference=None
+        settings, LearnerSpec(), policies, policy_of={"solver": "left", "proposer": "right"}, references={}
     )
     before = weights(policies["left"])
-    first = learner.update(rollouts, [], order=range(6))
+    first = learner.update(StepBatch(rollouts=rollouts), [], rng=random.Random(0))
     after = weights(policies["left"])
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert all("lora_" in name for name in changed)
     assert {name.rsplit(".", 2)[1] for name in changed} == {"left", "right"}
-    second = learner.update(rollouts, [], order=range(6))
+    second = learner.update(StepBatch(rollouts=rollouts), [], rng=random.Random(0))
     assert first["kl/policy_start/left"] == pytest.approx(0.0, abs=1e-6)
     assert second["kl/policy_start/left"] > 1e-6
     assert second["kl/policy_start/right"] > 1e-6
@@ -257,10 +319,11 @@ def corrected(policy, rollouts, **optimizer):
         LearnerSpec(correction_cap=1.5),
         {"main": twin},
         policy_of={"solver": "main"},
-        reference=None,
+        references={},
         sampler_is_learner=False,
     )
-    return learner.update(rollouts, [], order=range(len(rollouts))), weights(twin)
+    after, metrics, _ = weights_after(learner, twin, rollouts)
+    return metrics, after
 
 
 def test_a_sampler_that_agrees_needs_no_correction(policy):

@@ -1,5 +1,6 @@
 """The four kinds of work of a step, measured one by one: prefill, decode, log-prob and update."""
 
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +14,13 @@ from training_core.bench.roofline import Shape, synchronize
 from training_core.learn.learner import Learner
 from training_core.learn.logprobs import Text
 from training_core.learn.scoring import Scorer
-from training_core.play.records import Rollout
+from training_core.play.records import Rollout, StepBatch
 from training_core.play.requests import Completion, Request, derive_seed
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.learning import ClippedPolicyLoss, GroupRelative, OptimizerSpec, SamplingSpec
 from training_core.spec.online import OnlineSpec
+from training_core.spec.trained import TrainedSpec
 
 Say = Callable[[str], None]
 _GROUP = 8
@@ -99,7 +101,7 @@ class Bench:
         items = self.parts.domain.held_out(-(-self.batch // _GROUP))
         prompts = [self.parts.method.prompts.render("solve", question=item.question) for item in items]
         sampling = SamplingSpec(max_tokens=max_tokens)
-        name = self.parts.roster.trained[0]
+        name = self.parts.roster.cast.trained[0]
         return [
             Request(policy=name, prompt=prompt, n=_GROUP, sampling=sampling, seed=derive_seed("bench", place))
             for place, prompt in enumerate(prompts)
@@ -165,7 +167,7 @@ class Bench:
             if repeat:
                 logprob.keep_better(spent)
             with clock(self.device) as spent:
-                learner.update(rollouts, [], order=range(len(rollouts)))
+                learner.update(StepBatch(rollouts=rollouts), [], rng=random.Random(0))
             if repeat:
                 update.keep_better(spent)
         yield from (logprob, update)
@@ -173,16 +175,16 @@ class Bench:
     @property
     def _optimizer(self) -> OptimizerSpec:
         method = self.spec.method
-        assert isinstance(method, OnlineSpec)
+        assert isinstance(method, TrainedSpec)
         return method.optimizer.model_copy(update={"lr": 1e-9, "epochs": 1, "minibatches": 1})
 
     def _learner(self) -> Learner:
         """The run's learner without rehearsal and reference, and with steps too small to change what is sampled."""
-        name = self.parts.roster.trained[0]
+        name = self.parts.roster.cast.trained[0]
         method: Any = OnlineSpec(
             name="bench",
             advantage=GroupRelative(scale="none"),
             loss=ClippedPolicyLoss(entropy_coef=0.0),
             optimizer=self._optimizer,
         )
-        return Learner(method, self.spec.learner, {name: self.policy}, policy_of={"bench": name}, reference=None)
+        return Learner(method, self.spec.learner, {name: self.policy}, policy_of={"bench": name}, references={})

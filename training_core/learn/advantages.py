@@ -1,22 +1,58 @@
-"""Advantage estimators: what a reward is compared with. Pure functions from rollouts to numbers."""
+"""Advantage estimators: what a reward is compared with. Functions from rollouts, and running baselines, to numbers."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from math import sqrt
+from typing import Any, Literal
 
 from training_core.play.records import Rollout
-from training_core.spec.learning import AdvantageSpec, GroupRelative, ReinforcePlusPlus
+from training_core.spec.learning import (
+    AdvantageSpec,
+    GroupRelative,
+    LeaveOneOut,
+    NoBaseline,
+    ReinforcePlusPlus,
+    RoleConditioned,
+    RoleMean,
+)
 
 EPSILON = 1e-8
 
 
-def estimate_advantages(spec: AdvantageSpec, rollouts: Sequence[Rollout]) -> list[float]:
-    """One advantage per rollout, shared by all its tokens."""
+class Baselines:
+    """Running means of the returns, by role and by what the rollouts say their baseline is kept for. They begin at 0."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], float] = {}
+
+    def metrics(self) -> dict[str, float]:
+        """``baseline/role`` or ``baseline/role_game``."""
+        return {f"baseline/{'_'.join(filter(None, key))}": value for key, value in self.values.items()}
+
+    def state(self) -> list[list[str | float]]:
+        return [[*key, value] for key, value in self.values.items()]
+
+    def restore(self, state: Iterable[Any]) -> None:
+        self.values = {(role, kept_for): value for role, kept_for, value in state}
+
+
+def estimate_advantages(
+    spec: AdvantageSpec, rollouts: Sequence[Rollout], baselines: Baselines | None = None
+) -> list[float]:
+    """One advantage per rollout, shared by all its tokens; running ``baselines`` are brought up to date."""
     match spec:
         case ReinforcePlusPlus():
             return reinforce_plus_plus(rollouts)
         case GroupRelative():
             return group_relative(rollouts, divide_by_std=spec.scale == "std")
+        case LeaveOneOut():
+            return leave_one_out(rollouts)
+        case RoleMean():
+            return _normalised(rollouts, key=lambda r: r.role, weight=lambda _: 1, scale=False)
+        case RoleConditioned():
+            return role_conditioned(rollouts, baselines or Baselines(), decay=spec.decay, update=spec.update)
+        case NoBaseline():
+            return [rollout.reward for rollout in rollouts]
 
 
 def reinforce_plus_plus(rollouts: Sequence[Rollout]) -> list[float]:
@@ -29,14 +65,51 @@ def reinforce_plus_plus(rollouts: Sequence[Rollout]) -> list[float]:
 
 def group_relative(rollouts: Sequence[Rollout], *, divide_by_std: bool) -> list[float]:
     """A = r - mu_group, over sigma_group if asked (GRPO). A group of one is compared with its whole role."""
-    sizes: dict[tuple[str, str], int] = defaultdict(int)
+    return _normalised(rollouts, key=_siblings(rollouts), weight=lambda _: 1, scale=divide_by_std)
+
+
+def leave_one_out(rollouts: Sequence[Rollout]) -> list[float]:
+    """A = r - mean of the other rewards of the group (RLOO, Ahmadian et al. 2024). A group of one is compared with its whole role.
+
+    The same as n / (n - 1) (r - mu_group) with n siblings.
+    """
+    key = _siblings(rollouts)
+    sizes = Counter(map(key, rollouts))
+    centred = _normalised(rollouts, key=key, weight=lambda _: 1, scale=False)
+    numbers = (sizes[key(rollout)] for rollout in rollouts)
+    return [advantage * n / max(n - 1, 1) for advantage, n in zip(centred, numbers, strict=True)]
+
+
+def role_conditioned(
+    rollouts: Sequence[Rollout],
+    baselines: Baselines,
+    *,
+    decay: float,
+    update: Literal["after", "before", "per_batch"],
+) -> list[float]:
+    """A = R - b, b <- decay b + (1 - decay) R with one baseline b per role and game (SPIRAL, role-conditioned advantage).
+
+    A group is one game and R its return for the role: one update each, in order. ``update`` says whether a return is taken into
+    the baseline after it was compared, before (the paper's formula), or after the whole batch was compared.
+    """
+    groups: dict[tuple[str, str, str], list[Rollout]] = defaultdict(list)
     for rollout in rollouts:
-        sizes[rollout.role, rollout.group] += 1
+        groups[rollout.group, rollout.role, rollout.baseline].append(rollout)
+    values, before = baselines.values, dict(baselines.values)
+    compared: dict[tuple[str, str, str], float] = {}
+    for group, members in groups.items():
+        key = group[1:]
+        result, _ = _moments((member.reward, 1) for member in members)
+        old = values.get(key, 0.0)
+        values[key] = decay * old + (1 - decay) * result
+        compared[group] = {"after": old, "before": values[key], "per_batch": before.get(key, 0.0)}[update]
+    return [rollout.reward - compared[rollout.group, rollout.role, rollout.baseline] for rollout in rollouts]
 
-    def key(rollout: Rollout) -> tuple[str, str]:
-        return (rollout.role, rollout.group if sizes[rollout.role, rollout.group] > 1 else "")
 
-    return _normalised(rollouts, key=key, weight=lambda _: 1, scale=divide_by_std)
+def _siblings(rollouts: Sequence[Rollout]) -> Callable[[Rollout], tuple[str, str]]:
+    """The role and group of a rollout, or its role alone where the group has no other member."""
+    sizes = Counter((rollout.role, rollout.group) for rollout in rollouts)
+    return lambda r: (r.role, r.group if sizes[r.role, r.group] > 1 else "")
 
 
 def _normalised(

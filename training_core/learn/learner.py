@@ -1,35 +1,42 @@
-"""Turns scored rollouts into one update of the weights of every trained policy."""
+"""Turns what a step handed over into one update of the weights of every trained policy."""
 
+import random
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from training_core.distributed.parallel import Alone, Parallel
-from training_core.learn.advantages import estimate_advantages
+from training_core.learn.advantages import Baselines, estimate_advantages
 from training_core.learn.logprobs import Text
+from training_core.learn.objectives.base import MiniBatch
 from training_core.learn.optimizers import OptimizerSet
 from training_core.learn.trainer import PolicyTrainer
-from training_core.play.records import Rollout
+from training_core.play.records import Rollout, StepBatch
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.learner import LearnerSpec
-from training_core.spec.online import OnlineSpec
+from training_core.spec.learning import AdvantageSpec, NoBaseline
+from training_core.spec.trained import TrainedSpec
 from training_core.stopwatch import Stopwatch
+
+Item = TypeVar("Item")
 
 
 class Learner:
     """Advantages, losses and optimisers of a run, for all its trained policies.
 
-    ``policy_of`` names the policy of each role; rollouts of roles whose policy is not trained are left alone. ``reference`` is the
-    policy the KL penalty pulls towards; policies that are adapters take their base with the adapter switched off instead.
-    ``sampler_is_learner`` says that completions come from the very weights learnt here, so that no correction is needed.
+    ``policy_of`` names the policy of each role; what roles do whose policy is not trained is left alone. ``references`` has the
+    policy that the KL penalty and the preference loss of each trained one compare with; policies that are adapters take their
+    base with the adapter switched off where none is given. ``sampler_is_learner`` says that completions come from the very
+    weights learnt here, so that no correction is needed.
     """
 
     def __init__(
         self,
-        method: OnlineSpec,
+        method: TrainedSpec,
         settings: LearnerSpec,
         policies: Mapping[str, LoadedPolicy],
         *,
         policy_of: Mapping[str, str],
-        reference: LoadedPolicy | None,
+        references: Mapping[str, LoadedPolicy],
         parallel: Parallel = Alone(),  # noqa: B008 (it has no state)
         sampler_is_learner: bool = True,
     ) -> None:
@@ -37,12 +44,13 @@ class Learner:
         self._policy_of = policy_of
         self._parallel = parallel
         self._watch = Stopwatch()
+        self._baselines = Baselines()
         self._trainers = {
             name: PolicyTrainer(
                 method,
                 settings,
                 policy,
-                reference=policy.without_adapter() if policy.adapter else reference,
+                reference=references.get(name) or (policy.without_adapter() if policy.adapter else None),
                 sampler_is_learner=sampler_is_learner,
                 parallel=parallel,
                 watch=self._watch,
@@ -65,28 +73,77 @@ class Learner:
         """The same without an update in between, of the policy that fares worst."""
         return max(optimizer.num_skipped_in_a_row for optimizer in self.optimizers.values())
 
-    def update(self, rollouts: Sequence[Rollout], lessons: Sequence[Text], *, order: Sequence[int]) -> dict[str, float]:
+    def state_dict(self) -> dict[str, Any]:
+        """What is remembered between updates beside weights and optimisers, as JSON values."""
+        return {"baselines": self._baselines.state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
+        self._baselines.restore(state["baselines"])
+
+    def update(self, batch: StepBatch, lessons: Sequence[Text], *, rng: random.Random) -> dict[str, float]:
         """Estimate advantages, take the optimiser steps, return metrics; with several policies, each has its own ``name/policy``.
 
-        ``order`` is a permutation of the rollouts that spreads them over mini-batches. Rollouts of advantage 0 are not run where
-        the loss has neither bonus nor penalty: ``loss/policy`` and ``loss/clip_share`` count their zeros, the means over what
-        the model said (``kl/*``, ``mismatch/*``) and ``tokens/trained`` leave them out.
+        ``rng`` spreads what is learnt from over mini-batches. Rollouts of advantage 0 are not run where the loss has neither
+        bonus nor penalty: ``loss/policy`` and ``loss/clip_share`` count their zeros, the means over what the model said
+        (``kl/*``, ``mismatch/*``) and ``tokens/trained`` leave them out. Raises ``ValueError`` for a batch that the method's spec
+        has no loss for.
         """
-        if not rollouts and not lessons:
+        self._check(batch)
+        for name in batch.restart_optimizer:
+            self._trainers[name].optimizer.restart()
+        if not (batch.rollouts or batch.pairs or batch.demonstrations or lessons):
             return {}
-        for rollout, advantage in zip(rollouts, estimate_advantages(self._method.advantage, rollouts), strict=True):
-            rollout.advantage = advantage
-            if rollout.turn is not None:
-                rollout.turn.advantage = advantage
-        num_parts = self._method.optimizer.minibatches
-        parts = [[rollouts[index] for index in order[part::num_parts]] for part in range(num_parts)]
-        metrics: dict[str, float] = {"tokens/trained": 0.0}
+        metrics = {"tokens/trained": 0.0, **self._estimate_advantages(batch.rollouts)}
+        parts = self._minibatches(batch, lessons, rng)
         for name, trainer in self._trainers.items():
-            own = [[rollout for rollout in part if self._policy_of[rollout.role] == name] for part in parts]
-            meter, num_tokens = trainer.update(own, lessons)
+            own = [part.of(name, self._policy_of) for part in parts]
+            meter, num_tokens = trainer.update(own, lr_scale=batch.lr_scale * batch.lr_scale_of.get(name, 1.0))
             metrics["tokens/trained"] += num_tokens
             suffix = f"/{name}" if len(self._trainers) > 1 else ""
             found = {"grad/norm": 0.0, **meter.take(self._parallel)}
             found["grad/skipped_updates"] = float(trainer.optimizer.num_skipped)
             metrics |= {f"{metric}{suffix}": value for metric, value in found.items()}
         return metrics | {f"time/{part}_s": seconds for part, seconds in self._watch.take().items()}
+
+    def _check(self, batch: StepBatch) -> None:
+        for items, loss, family in (
+            (batch.rollouts, "loss", "OnlineSpec"),
+            (batch.pairs, "preference", "PreferenceSpec"),
+        ):
+            if items and not hasattr(self._method, loss):
+                kind = type(items[0]).__name__.lower()
+                raise ValueError(
+                    f"the method {self._method.name} hands over a {kind}, but its spec has no field `{loss}` to learn from it "
+                    f"with; derive the spec from {family}"
+                )
+        if unknown := set(batch.restart_optimizer) - self._trainers.keys():
+            raise ValueError(
+                f"restart_optimizer names {', '.join(sorted(unknown))}, but the trained policies are "
+                f"{', '.join(self._trainers)}; name policies, not roles"
+            )
+
+    def _estimate_advantages(self, rollouts: Sequence[Rollout]) -> dict[str, float]:
+        """Write the advantages into the rollouts and their turns; returns the running baselines as metrics."""
+        spec: AdvantageSpec = getattr(self._method, "advantage", NoBaseline())
+        for rollout, advantage in zip(rollouts, estimate_advantages(spec, rollouts, self._baselines), strict=True):
+            rollout.advantage = advantage * rollout.scale
+            if rollout.turn is not None:
+                rollout.turn.advantage = rollout.advantage
+        return self._baselines.metrics()
+
+    def _minibatches(self, batch: StepBatch, lessons: Sequence[Text], rng: random.Random) -> list[MiniBatch]:
+        num_parts = self._method.optimizer.minibatches
+        rollouts, pairs = _dealt(batch.rollouts, num_parts, rng), _dealt(batch.pairs, num_parts, rng)
+        demonstrations = _dealt(batch.demonstrations, num_parts, rng)
+        return [
+            MiniBatch(rollouts=rollouts[part], pairs=pairs[part], demonstrations=demonstrations[part], lessons=lessons)
+            for part in range(num_parts)
+        ]
+
+
+def _dealt(items: Sequence[Item], num_parts: int, rng: random.Random) -> list[list[Item]]:
+    """The items in random order, dealt out in turn."""
+    order = list(range(len(items)))
+    rng.shuffle(order)
+    return [[items[index] for index in order[part::num_parts]] for part in range(num_parts)]

@@ -26,6 +26,7 @@ def clipped_policy_loss(
     advantage_N: torch.Tensor,
     entropy_N: torch.Tensor | None = None,
     reference_logp_N: torch.Tensor | None = None,
+    kl_coef_N: torch.Tensor | None = None,
     weight_N: torch.Tensor | None = None,
 ) -> TokenLoss:
     """PPO's clipped surrogate (Schulman et al. 2017) with asymmetric range and dual clip (Ye et al. 2020).
@@ -36,6 +37,7 @@ def clipped_policy_loss(
     loss = weight surrogate - entropy_coef H + kl_coef k3(logp, reference_logp)
 
     ``weight_N`` corrects for completions that were sampled elsewhere and is 1 where it is left out; so is the entropy 0.
+    ``kl_coef_N`` is the weight of each token's penalty, and the same for all where it is left out.
     """
     log_ratio_N = (logp_N - old_logp_N).clamp(-20, 20)
     ratio_N = log_ratio_N.exp()
@@ -54,7 +56,7 @@ def clipped_policy_loss(
     }
     if reference_logp_N is not None:
         k3_N = k3(logp_N, reference_logp_N)
-        loss_N = loss_N + spec.kl_coef * k3_N
+        loss_N = loss_N + (spec.kl_coef if kl_coef_N is None else kl_coef_N) * k3_N
         sums["kl/policy_start"] = k3_N.detach().sum()
     return TokenLoss(loss_N=loss_N, sums=sums)
 

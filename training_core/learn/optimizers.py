@@ -1,6 +1,6 @@
 """Optimisers and their state as plain tensors."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 
@@ -31,11 +31,7 @@ class OptimizerSet:
                 StackedMuon(matrices, lr=spec.lr, weight_decay=spec.weight_decay, adjust_lr_fn="match_rms_adamw")
             )
         if rest:
-            # The fused kernel is several times faster, but knows no tensors that are held in parts.
-            fused = not any(map(is_split, rest))
-            self._optimizers.append(
-                torch.optim.AdamW(rest, lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay, fused=fused)
-            )
+            self._optimizers.append(_rmsprop(spec, rest) if spec.kind == "rmsprop" else _adamw(spec, rest))
         self._num_steps = 0
         self.num_skipped = 0
         """Updates left out because the gradient was not finite."""
@@ -45,10 +41,16 @@ class OptimizerSet:
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
 
-    def step(self) -> float:
+    def restart(self) -> None:
+        """Forget the moments and begin the warm-up again."""
+        for optimizer in self._optimizers:
+            optimizer.state.clear()
+        self._num_steps = 0
+
+    def step(self, *, lr_scale: float = 1.0) -> float:
         """Clip, update and return the gradient's norm before clipping. A gradient that is not finite changes nothing.
 
-        A parameter without gradient is updated as if its gradient were 0.
+        A parameter without gradient is updated as if its gradient were 0. ``lr_scale`` multiplies the step size of this update.
         """
         for parameter in self.parameters:
             if parameter.grad is None:
@@ -63,7 +65,7 @@ class OptimizerSet:
             warm = min(1.0, self._num_steps / (self._spec.warmup_steps or 1))
             for optimizer in self._optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = self._spec.lr * warm
+                    group["lr"] = self._spec.lr * warm * lr_scale
                 optimizer.step()
         self.zero_grad()
         return norm
@@ -106,6 +108,16 @@ class OptimizerSet:
         self._num_steps = int(numbers["num_steps"])
         self.num_skipped = int(numbers["num_skipped"])
         self.num_skipped_in_a_row = int(numbers["num_skipped_in_a_row"])
+
+
+def _adamw(spec: OptimizerSpec, parameters: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    # The fused kernel is several times faster, but knows no tensors that are held in parts.
+    fused = not any(map(is_split, parameters))
+    return torch.optim.AdamW(parameters, lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay, fused=fused)
+
+
+def _rmsprop(spec: OptimizerSpec, parameters: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(parameters, lr=spec.lr, alpha=0.99, weight_decay=spec.weight_decay)
 
 
 def _is_hidden_matrix(name: str, parameter: torch.nn.Parameter) -> bool:
