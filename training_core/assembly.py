@@ -8,6 +8,7 @@ import torch
 
 from training_core.distributed.parallel import Parallel
 from training_core.engines.build import check_engine, make_engine, samples_learners_weights
+from training_core.games.base import Games
 from training_core.learn.learner import Learner
 from training_core.learn.scoring import autocasts
 from training_core.methods.base import SelfPlay
@@ -26,7 +27,7 @@ from training_core.tasks.registry import make_domain
 class Parts:
     """What a run is made of."""
 
-    domain: Domain
+    domain: Domain | Games
     roster: Roster
     engine: Engine
     learner: Learner
@@ -56,22 +57,22 @@ def assemble(
         learner = Learner(
             spec.method,
             spec.learner,
-            {name: roster.policies[name] for name in roster.trained},
+            roster.trained,
             policy_of=roster.policy_of,
-            reference=roster.start,
+            references=roster.references,
             parallel=parallel,
             sampler_is_learner=samples_learners_weights(spec),
         )
-        method = method_class(spec, domain, prompts_for(method_class.slug, style))
+        method = method_class(spec, domain, prompts_for(method_class, style))
         on_failure.pop_all()
     return Parts(domain=domain, roster=roster, engine=engine, learner=learner, method=method)
 
 
 def _shard(spec: ExperimentSpec, roster: Roster, *, device: torch.device, parallel: Parallel) -> None:
-    """Split the trained models over the processes; by now the engine has weights of its own to sample from."""
+    """Split the trained models and their snapshots over the processes; by now the engine has weights of its own to sample from."""
     from training_core.distributed.sharding import shard_models
 
-    models = [roster.policies[name].model for name in roster.trained]
+    models = [policy.model for policy in roster.moving.values()]
     in_bfloat16 = any(autocasts(spec.learner, model) for model in models)
     shard_models(models, device=device, size=parallel.size, in_bfloat16=in_bfloat16)
 

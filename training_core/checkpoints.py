@@ -46,14 +46,15 @@ def save(
     *,
     policies: Mapping[str, LoadedPolicy],
     optimizers: Mapping[str, OptimizerSet],
+    snapshots: Mapping[str, LoadedPolicy],
     state: dict[str, Any],
     parallel: Parallel = _ALONE,
     sharded: bool = False,
 ) -> Checkpoint:
     """Write ``folder/step-<step>``; kill any process at any moment and either the whole checkpoint is there or none.
 
-    ``policies`` are the trained ones, each with its optimiser. All processes of a run call this; ``sharded`` lets each of them
-    write what it holds, otherwise rank 0 gathers and writes everything. ``state`` is rank 0's.
+    ``policies`` are the trained ones, each with its optimiser, ``snapshots`` the frozen ones beside them. All processes of a run call
+    this; ``sharded`` lets each of them write what it holds, otherwise rank 0 gathers and writes everything. ``state`` is rank 0's.
     """
     aside = folder / f".tmp-{step:06d}"
     if parallel.rank == 0:
@@ -66,8 +67,11 @@ def save(
         save_policy(policy, aside / policy_folder(name), parallel=parallel, sharded=sharded)
         tensors, numbers[name] = optimizers[name].state_dict()
         save_optimizer(tensors, aside, _named("optimizer", name), parallel=parallel, sharded=sharded)
+    for name, snapshot in snapshots.items():
+        save_policy(snapshot, aside / policy_folder(name), parallel=parallel, sharded=sharded)
     parallel.barrier()
-    sealed = _seal(aside, folder, step, state={**state, "optimizers": numbers}) if parallel.rank == 0 else None
+    state = {**state, "optimizers": numbers, "snapshots": list(snapshots)}
+    sealed = _seal(aside, folder, step, state=state) if parallel.rank == 0 else None
     saved = parallel.broadcast(sealed)
     assert saved is not None
     return saved
@@ -137,9 +141,10 @@ def restore(
     *,
     policies: Mapping[str, LoadedPolicy],
     optimizers: Mapping[str, OptimizerSet],
+    snapshots: Mapping[str, LoadedPolicy],
     parallel: Parallel = _ALONE,
 ) -> dict[str, Any]:
-    """Put weights and optimisers back, written by however many processes; returns the state.
+    """Put weights, snapshots and optimisers back, written by however many processes; returns the state.
 
     Raises ``ModelError`` for a checkpoint of other policies.
     """
@@ -149,15 +154,21 @@ def restore(
         raise ModelError(
             f"The checkpoint {checkpoint.path.name} holds the policies {held}, but the spec trains {wanted}; start a new run instead."
         )
-    for name, policy in policies.items():
+    if set(state["snapshots"]) != snapshots.keys():
+        held, wanted = (", ".join(names) or "none" for names in (state["snapshots"], snapshots))
+        raise ModelError(
+            f"The checkpoint {checkpoint.path.name} holds the snapshots {held}, but the spec keeps {wanted}; start a new run instead."
+        )
+    for name, policy in {**policies, **snapshots}.items():
         try:
             load_policy_into(policy, checkpoint.path / policy_folder(name), parallel=parallel)
         except (ForeignWeights, FileNotFoundError) as error:
             raise ModelError(
                 f"The checkpoint {checkpoint.path.name} holds the weights of another model; start a new run instead."
             ) from error
-        tensors = load_optimizer(optimizers[name], checkpoint.path, _named("optimizer", name), parallel=parallel)
-        optimizers[name].load_state_dict(tensors, state["optimizers"][name])
+    for name, optimizer in optimizers.items():
+        tensors = load_optimizer(optimizer, checkpoint.path, _named("optimizer", name), parallel=parallel)
+        optimizer.load_state_dict(tensors, state["optimizers"][name])
     return state
 
 

@@ -15,6 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 from training_core import checkpoints
 from training_core.assembly import assemble, device_of
 from training_core.commands import Commands
+from training_core.curricula.registry import find_curriculum
 from training_core.distributed.lifeline import RankFailure, tell
 from training_core.distributed.parallel import Alone, Parallel
 from training_core.distributed.torch_parallel import is_lost_peer
@@ -24,8 +25,8 @@ from training_core.learn.rehearsal import rehearsal_texts
 from training_core.play.play import Play
 from training_core.play.requests import derive_seed
 from training_core.play.scheduler import run as play_out
-from training_core.policies.loaded import LoadedPolicy
 from training_core.policies.models_dir import default_models_dir
+from training_core.policies.snapshots import carry_out
 from training_core.reporting import Listener, Reporter
 from training_core.rollouts import Played, Rollouts
 from training_core.run_folder import read_events
@@ -164,12 +165,17 @@ class Run:
 
     def _restore(self, found: checkpoints.Checkpoint) -> None:
         state = checkpoints.restore(
-            found, policies=self._trained, optimizers=self._learner.optimizers, parallel=self._parallel
+            found,
+            policies=self._roster.trained,
+            optimizers=self._learner.optimizers,
+            snapshots=self._roster.snapshots,
+            parallel=self._parallel,
         )
         self._method.load_state_dict(state["method"])
+        self._learner.load_state_dict(state["learner"])
         if state["pending"] is not None:
             self._rollouts.pending = Played.from_json(state["pending"])
-        self._engine.publish(self._step)
+        self._engine.publish(self._step, blended=self._roster.snapshots)
         self._report.note("info", f"Resumed from the checkpoint of step {found.step}")
 
     # The loop
@@ -193,23 +199,23 @@ class Run:
         return RunPhase.SUCCEEDED, f"Finished all {self.spec.steps} steps."
 
     def _one_step(self) -> None:
-        """Roll out, update, publish. Ahead, the next rollout runs beside the update, with the weights published before it."""
+        """Roll out, update, blend, publish. Ahead, the next rollout runs beside the update, with the weights published before it."""
         played = self._rollouts.take(self._step)
         lessons = self._lessons()
         if self.spec.learner.ahead and self._step < self.spec.steps:
             self._rollouts.begin(self._step + 1)
         else:
             self._engine.sleep()
-        order = list(range(len(played.batch.rollouts)))
-        random.Random(derive_seed(self.spec.seed, self._step, "order")).shuffle(order)
+        order = random.Random(derive_seed(self.spec.seed, self._step, "order"))
         torch.manual_seed(derive_seed(self.spec.seed, self._step, "torch"))
         with self._watch("update"):
-            learnt = self._learner.update(played.batch.rollouts, lessons, order=order)
+            learnt = self._learner.update(played.batch, lessons, rng=order)
         if self.spec.learner.ahead:
             with self._watch("wait"):
                 self._rollouts.settle()
         with self._watch("publish"):
-            self._engine.publish(self._step)
+            blended = carry_out(played.batch.blends, self._roster.policies, moving=self._roster.moving)
+            self._engine.publish(self._step, blended=blended)
         self._check_divergence()
         self._report.metrics(self._step_metrics(played, learnt))
         self._report.samples(played.batch.samples, limit=self.spec.recording.samples_per_step)
@@ -259,7 +265,8 @@ class Run:
     def _lessons(self) -> list[Text]:
         assert isinstance(self.spec.method, TrainedSpec)
         rng = random.Random(derive_seed(self.spec.seed, self._step, "lessons"))
-        return rehearsal_texts(self.spec.method.rehearsal, self._domain, self._roster.first, rng)
+        taught = find_curriculum(self._method.curriculum)
+        return rehearsal_texts(self.spec.method.rehearsal, taught, self._domain, self._roster.first, rng)
 
     # Commands and checkpoints
 
@@ -282,13 +289,15 @@ class Run:
         saved = checkpoints.save(
             folder,
             self._step,
-            policies=self._trained,
+            policies=self._roster.trained,
             optimizers=self._learner.optimizers,
+            snapshots=self._roster.snapshots,
             state={
                 "step": self._step,
                 "seq": self._report.log.seq,
                 "offset": self._report.log.offset,
                 "method": self._method.state_dict(),
+                "learner": self._learner.state_dict(),
                 "pending": pending.to_json() if pending else None,
             },
             parallel=self._parallel,
@@ -297,7 +306,3 @@ class Run:
         self._report.checkpoint(saved)
         if self._speaks:
             checkpoints.tidy(folder, keep=self.spec.checkpoint.keep)
-
-    @property
-    def _trained(self) -> dict[str, LoadedPolicy]:
-        return {name: self._roster.policies[name] for name in self._roster.trained}

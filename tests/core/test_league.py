@@ -114,4 +114,4 @@ def test_a_refused_game_leaves_no_trace():
 
 
 def test_odds_of_e_are_the_unit():
-    assert PER_NAT == pytest.approx(400 / log(10))
+    assert pytest.approx(400 / log(10)) == PER_NAT

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 from tests.core.test_runner import facts, read
+from tests.own_methods import known_as
 from tests.tiny_model import make_tiny_model, spec_of
 from training_core import checkpoints
 from training_core.evaluate.held_out import Evaluation
-from training_core.methods import registry
 from training_core.methods.base import Role, RolloutCost, SelfPlay
 from training_core.play.records import Rollout, StepBatch
 from training_core.policies.files import ADAPTER_FILE
@@ -79,10 +79,8 @@ class Duel(SelfPlay):
 
 @pytest.fixture(scope="module", autouse=True)
 def duel() -> Iterator[None]:
-    Duel.slug = "duel"
-    registry._by_slug()["duel"] = Duel
-    yield
-    del registry._by_slug()["duel"]
+    with known_as("duel", Duel):
+        yield
 
 
 @pytest.fixture(scope="module")

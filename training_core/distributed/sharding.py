@@ -18,7 +18,7 @@ FORWARD = "compute_gathered"
 
 
 def shard_models(models: Iterable[Any], *, device: torch.device, size: int, in_bfloat16: bool) -> None:
-    """Split every model that has something to train over ``size`` ranks, layer by layer; each model once.
+    """Split every model over ``size`` ranks, layer by layer; each model once.
 
     Gradients are summed over the ranks in float32. With ``in_bfloat16`` layers are gathered and computed in bfloat16, while the
     parts that are kept and updated stay as they are.
@@ -30,13 +30,12 @@ def shard_models(models: Iterable[Any], *, device: torch.device, size: int, in_b
         cast_forward_inputs=False,
     )
     for model in {id(model): model for model in models}.values():
-        if any(parameter.requires_grad for parameter in model.parameters()):
-            for module in [*_decoder_layers(model), model]:
-                # The root too is scattered after its forward pass: whoever asks for parameters in between finds the parts.
-                fully_shard(module, mesh=mesh, mp_policy=precision, reshard_after_forward=True)
-            _sum_gradients(model)
-            setattr(model, FORWARD, _Within())
-            register_fsdp_forward_method(model, FORWARD)
+        for module in [*_decoder_layers(model), model]:
+            # The root too is scattered after its forward pass: whoever asks for parameters in between finds the parts.
+            fully_shard(module, mesh=mesh, mp_policy=precision, reshard_after_forward=True)
+        _sum_gradients(model)
+        setattr(model, FORWARD, _Within())
+        register_fsdp_forward_method(model, FORWARD)
 
 
 def compute_gathered(model: Any, function: Callable[[], T]) -> T:

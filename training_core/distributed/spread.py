@@ -1,11 +1,11 @@
 """Rollouts spread over the processes of a run: each samples a part with an engine of its own. Torch-free."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
 from training_core.distributed.parallel import Parallel, deal
-from training_core.play.requests import Completion, Engine, Request
+from training_core.play.requests import Completion, Engine, Request, Score
 from training_core.stopwatch import Stopwatch
 
 
@@ -45,8 +45,25 @@ class SpreadEngine:
             results[piece.request].extend(everything[index])
         return results
 
-    def publish(self, version: int) -> None:
-        self._engine.publish(version)
+    def score(self, requests: Sequence[Score]) -> list[list[float]]:
+        """Log-probs of every text of every request, in order."""
+        largest = max(1, ceil(sum(len(request.texts) for request in requests) / self._parallel.size))
+        pieces = [
+            (index, replace(request, texts=request.texts[first : first + largest]))
+            for index, request in enumerate(requests)
+            for first in range(0, len(request.texts), largest)
+        ]
+        costs = [len(asked.prompt) + sum(map(len, asked.texts)) for _, asked in pieces]
+        mine = sorted(deal(costs, self._parallel.size)[self._parallel.rank])
+        found = self._engine.score([pieces[place][1] for place in mine]) if mine else []
+        everything = dict(self._parallel.gather_lists(list(zip(mine, found, strict=True))))
+        results: list[list[float]] = [[] for _ in requests]
+        for place, (index, _) in enumerate(pieces):
+            results[index].extend(everything[place])
+        return results
+
+    def publish(self, version: int, *, blended: Collection[str] = ()) -> None:
+        self._engine.publish(version, blended=blended)
 
     def sleep(self) -> None:
         self._engine.sleep()

@@ -54,17 +54,16 @@ def make_engine(spec: ExperimentSpec, roster: Roster, parallel: Parallel) -> Eng
 
 def _own_engine(spec: ExperimentSpec, roster: Roster, parallel: Parallel) -> Engine:
     if isinstance(spec.engine, VllmSpec):
-        asked = {*roster.policy_of.values(), *roster.trained}  # a reference that only the loss needs is never sampled
         return vllm_engine(
             spec.engine,
-            {name: policy for name, policy in roster.policies.items() if name in asked},
-            trained=roster.trained,
+            roster.speakers,
+            trained=tuple(roster.trained),
             device=next(roster.first.model.parameters()).device,
             seed=spec.seed,
         )
     if spec.learner.ahead or parallel.size > 1:
         return ReplicaEngine(roster, max_batch=spec.engine.max_batch, max_cache_mib=spec.engine.max_cache_mib)
-    return TransformersEngine(roster.policies, max_batch=spec.engine.max_batch, max_cache_mib=spec.engine.max_cache_mib)
+    return TransformersEngine(roster.speakers, max_batch=spec.engine.max_batch, max_cache_mib=spec.engine.max_cache_mib)
 
 
 def vllm_engine(

@@ -1,10 +1,9 @@
 """Sampling with transformers from weights of its own, while the learner's are in use or in pieces."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from training_core.distributed.tensors import whole
 from training_core.engines.transformers import TransformersEngine
-from training_core.play.requests import Completion, Request
+from training_core.play.requests import Completion, Request, Score
 from training_core.policies.replica import Replica
 from training_core.policies.roster import Roster
 from training_core.stopwatch import Stopwatch
@@ -15,7 +14,7 @@ class ReplicaEngine:
 
     def __init__(self, roster: Roster, *, max_batch: int, max_cache_mib: int) -> None:
         self._roster = roster
-        self._replica = Replica(roster.policies)
+        self._replica = Replica(roster.speakers)
         self._engine = TransformersEngine(self._replica.policies, max_batch=max_batch, max_cache_mib=max_cache_mib)
 
     @property
@@ -26,11 +25,15 @@ class ReplicaEngine:
         """Completions of every request, in order."""
         return self._engine.generate(requests)
 
-    def publish(self, version: int) -> None:
+    def score(self, requests: Sequence[Score]) -> list[list[float]]:
+        """Log-probs of every text of every request, in order."""
+        return self._engine.score(requests)
+
+    def publish(self, version: int, *, blended: Collection[str] = ()) -> None:
         """Copy the learner's weights; nothing may be being sampled meanwhile. All ranks must publish together."""
-        for name in self._roster.trained:
-            trained = self._roster.policies[name].trained_parameters()
-            self._replica.refresh(name, ((path, whole(tensor)) for path, tensor in trained))
+        for name, policy in self._roster.speakers.items():
+            if name in self._roster.trained or name in blended:
+                self._replica.refresh(name, policy)
         self._engine.publish(version)
 
     def sleep(self) -> None:

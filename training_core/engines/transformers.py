@@ -1,15 +1,16 @@
 """Sampling in the run's own process, with any causal language model that transformers loads and with the learner's own weights."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
 from training_core.engines.batch import Batch, Limits
 from training_core.engines.decoder import Decoder, make_decoder
 from training_core.engines.ledger import Finished, Row
+from training_core.engines.likelihood import Likelihood
 from training_core.engines.stops import StopFinder
-from training_core.play.requests import Completion, Request
+from training_core.play.requests import Completion, Request, Score
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.engine import TransformersEngine as Settings
 from training_core.spec.learning import SamplingSpec
@@ -29,12 +30,13 @@ class TransformersEngine:
         self._max_batch = max_batch
         self._max_bytes = max_cache_mib << 20
         self._decoders: dict[str, Decoder] = {}
+        self._likelihood = Likelihood(policies)
         self._version = 0
         self._on_cuda = any(policy.model.device.type == "cuda" for policy in policies.values())
         self.watch = Stopwatch()
 
-    def publish(self, version: int) -> None:
-        """Weights are shared with the learner; what was made of them is made anew."""
+    def publish(self, version: int, *, blended: Collection[str] = ()) -> None:
+        """Weights are shared with the learner and with snapshots; what was made of them is made anew."""
         self._version = version
         with self.watch("publish"):
             for decoder in self._decoders.values():
@@ -73,6 +75,11 @@ class TransformersEngine:
             for row, completion in self._complete(name, group, specs):
                 results[row.request][row.place] = completion
         return [[found[place] for place in range(len(found))] for found in results]
+
+    def score(self, requests: Sequence[Score]) -> list[list[float]]:
+        """Log-probs of every text of every request, in order, from the weights as they are now."""
+        with self.watch("score"):
+            return self._likelihood.score(requests)
 
     def _complete(self, name: str, rows: Sequence[Row], specs: Sequence[SamplingSpec]) -> list[tuple[Row, Completion]]:
         policy = self._policies[name]

@@ -1,9 +1,10 @@
 """Sampling with vLLM, in the run's own process or in servers apart from it."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from math import fsum, inf
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ import torch
 from training_core.engines.vllm_model import NamedTensors, PrivateFolder, checkpoint_tensors, write_adapter
 from training_core.engines.vllm_setup import sampling_dtype
 from training_core.failures import EngineError
-from training_core.play.requests import Completion, Request
+from training_core.play.requests import Completion, Request, Score
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.engine import VllmEngine as VllmSpec
 from training_core.stopwatch import Stopwatch
@@ -26,6 +27,10 @@ class Ask:
     params: dict[str, Any]
     """Fields of vLLM's ``SamplingParams``."""
     adapter: str | None
+
+
+_READ: dict[str, Any] = {"max_tokens": 1, "temperature": 0.0, "prompt_logprobs": 0, "detokenize": False}
+"""Settings of an ask whose prompt is to be scored; vLLM always draws a token, too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +51,9 @@ class Instance(Protocol):
 
     def generate(self, asks: Sequence[Ask]) -> list[list[Drawn]]:
         """Completions of every ask, in order."""
+
+    def score(self, asks: Sequence[Ask]) -> list[list[float]]:
+        """Log-probs of the tokens of every ask's prompt but the first, in nats at temperature 1."""
 
     def load(self, tensors: NamedTensors, version: int) -> None:
         """Replace the weights and forget what was cached with the old ones."""
@@ -117,7 +125,7 @@ class VllmEngine:
                 self._shared.append(_Shared(instance=start(group, share=1 / len(models)), policies=group))
             for shared in self._shared:
                 shared.instance.wait_until_ready()
-                self._publish(shared, only_trained=False)
+                self._publish(shared, self._policies.keys())
         except BaseException:
             self.close()
             raise
@@ -135,14 +143,47 @@ class VllmEngine:
                     results[place] = self._completions(requests[place], ask, drawn)
         return results
 
-    def publish(self, version: int) -> None:
-        """Hand over the trained weights. Where a model is sharded over processes, all of them must publish together."""
+    def score(self, requests: Sequence[Score]) -> list[list[float]]:
+        """Log-probs of every text of every request, in order; minus infinity where prompt, text and end token fill the context,
+        because vLLM reads no more than leaves room for one token. Raises ``EngineLost`` when a vLLM process died."""
+        if self._asleep:
+            self.publish(self._version)
+        results = [[-inf] * len(request.texts) for request in requests]
+        with self.watch("score"):
+            for shared in self._shared:
+                places, asks = self._readings(requests, shared)
+                for (index, place, num_tokens), logps in zip(
+                    places, shared.instance.score(asks) if asks else [], strict=True
+                ):
+                    results[index][place] = fsum(logps[-num_tokens:])
+        return results
+
+    def _readings(self, requests: Sequence[Score], shared: _Shared) -> tuple[list[tuple[int, int, int]], list[Ask]]:
+        """What an instance has to read, and for each the request, the text's place in it and the tokens that count."""
+        places, asks = [], []
+        for index, request in enumerate(requests):
+            policy = self._policies[request.policy]
+            if request.policy not in shared.policies:
+                continue
+            prompt_ids = policy.encode(request.prompt)
+            for place, text in enumerate(request.texts):
+                ids = policy.encode_completion(text)
+                if prompt_ids and len(prompt_ids) + len(ids) < policy.max_context:
+                    places.append((index, place, len(ids)))
+                    asks.append(
+                        Ask(prompt_ids=(*prompt_ids, *ids), params=_READ, adapter=self._adapters.get(request.policy))
+                    )
+        return places, asks
+
+    def publish(self, version: int, *, blended: Collection[str] = ()) -> None:
+        """Hand over the weights that changed. Where a model is sharded over processes, all of them must publish together."""
+        changed = self._policies.keys() if self._lost_weights else self._trained.union(blended)
         with self.watch("publish"):
             self._version = version
             for shared in self._shared:
                 if self._asleep:
                     shared.instance.wake("weights")
-                self._publish(shared, only_trained=not self._lost_weights)
+                self._publish(shared, changed)
                 if self._asleep:
                     shared.instance.wake("kv_cache")
             self._asleep = False
@@ -170,14 +211,15 @@ class VllmEngine:
         """Weights below adapters are given to vLLM only once, when it starts, so they must not be dropped."""
         return 1 if _with_adapters(shared) else self._spec.sleep_level
 
-    def _publish(self, shared: _Shared, *, only_trained: bool) -> None:
+    def _publish(self, shared: _Shared, changed: Collection[str]) -> None:
+        """Hand over those of the ``changed`` policies that speak with this model."""
         if _with_adapters(shared):
             for name, policy in shared.policies.items():
-                if self._needs_adapter(policy) and not (only_trained and name not in self._trained):
+                if self._needs_adapter(policy) and name in changed:
                     self._publish_adapter(shared.instance, name, policy)
             return
         name, policy = next(iter(shared.policies.items()))
-        if only_trained and self._trained.isdisjoint(shared.policies):
+        if name not in changed:
             return
         tensors = checkpoint_tensors(policy.model, dtype=sampling_dtype(self._spec, policy), untie=not self._on_gpu)
         shared.instance.load(tensors, self._version)

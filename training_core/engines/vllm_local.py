@@ -61,15 +61,26 @@ class LocalInstance:
 
     def generate(self, asks: Sequence[Ask]) -> list[list[Drawn]]:
         """Completions of every ask, in order."""
+        return [[_drawn(each) for each in output.outputs] for output in self._generate(asks)]
+
+    def score(self, asks: Sequence[Ask]) -> list[list[float]]:
+        """Log-probs of the tokens of every ask's prompt but the first."""
+        outputs = self._generate(asks)
+        return [
+            [output.prompt_logprobs[place][ask.prompt_ids[place]].logprob for place in range(1, len(ask.prompt_ids))]
+            for ask, output in zip(asks, outputs, strict=True)
+        ]
+
+    def _generate(self, asks: Sequence[Ask]) -> list[Any]:
         from vllm import SamplingParams
 
-        outputs = self._llm.generate(
+        outputs: list[Any] = self._llm.generate(
             [{"prompt_token_ids": list(ask.prompt_ids)} for ask in asks],
             [SamplingParams(**ask.params, flat_logprobs=True) for ask in asks],
             lora_request=[self._adapters.get(ask.adapter) for ask in asks] if self._adapters else None,
             use_tqdm=False,
         )
-        return [[_drawn(each) for each in output.outputs] for output in outputs]
+        return outputs
 
     def load(self, tensors: NamedTensors, version: int) -> None:
         """Replace the weights and forget what was cached with the old ones."""

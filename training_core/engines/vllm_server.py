@@ -67,9 +67,19 @@ class ServerInstance:
 
     def generate(self, asks: Sequence[Ask]) -> list[list[Drawn]]:
         """Completions of every ask, in order, dealt to the servers by their length."""
-        hands = deal([ask.params["n"] * ask.params["max_tokens"] for ask in asks], len(self._servers))
+        servers = self._deal([ask.params["n"] * ask.params["max_tokens"] for ask in asks])
+        return self._run([_ask(server, ask) for server, ask in zip(servers, asks, strict=True)])
+
+    def score(self, asks: Sequence[Ask]) -> list[list[float]]:
+        """Log-probs of the tokens of every ask's prompt but the first, dealt to the servers by their length."""
+        servers = self._deal([len(ask.prompt_ids) for ask in asks])
+        return self._run([_read(server, ask) for server, ask in zip(servers, asks, strict=True)])
+
+    def _deal(self, costs: Sequence[int]) -> list["_Server"]:
+        """The server for each piece of work, so that all have about as much to do."""
+        hands = deal(costs, len(self._servers))
         server_of = {place: server for server, hand in zip(self._servers, hands, strict=True) for place in hand}
-        return self._run([_ask(server_of[place], ask) for place, ask in enumerate(asks)])
+        return [server_of[place] for place in range(len(costs))]
 
     def load(self, tensors: NamedTensors, version: int) -> None:
         """Replace the weights and forget what was cached with the old ones."""
@@ -302,9 +312,19 @@ async def _is_up(server: _Server) -> bool:
 
 
 async def _ask(server: _Server, ask: Ask) -> list[Drawn]:
-    body = {"model": ask.adapter, "token_ids": list(ask.prompt_ids), "sampling_params": ask.params}
-    answer = await _post(server, "/inference/v1/generate", body, timeout_s=None)
+    answer = await _generate(server, ask)
     return [_drawn(choice) for choice in sorted(answer["choices"], key=lambda choice: int(choice["index"]))]
+
+
+async def _read(server: _Server, ask: Ask) -> list[float]:
+    answer = await _generate(server, ask)
+    found = zip(ask.prompt_ids[1:], answer["prompt_logprobs"][1:], strict=True)
+    return [float(logprobs[str(token)]["logprob"]) for token, logprobs in found]
+
+
+async def _generate(server: _Server, ask: Ask) -> Any:
+    body = {"model": ask.adapter, "token_ids": list(ask.prompt_ids), "sampling_params": ask.params}
+    return await _post(server, "/inference/v1/generate", body, timeout_s=None)
 
 
 async def _post(server: _Server, path: str, body: Mapping[str, Any] | None, *, timeout_s: float | None) -> Any:

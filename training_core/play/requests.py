@@ -1,6 +1,6 @@
 """What a role asks of its policy, and what comes back."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
@@ -66,8 +66,9 @@ class Engine(Protocol):
     def score(self, requests: Sequence[Score]) -> list[list[float]]:
         """Log-prob of every text of every request as the whole completion, end token included: summed, in nats, at temperature 1."""
 
-    def publish(self, version: int) -> None:
-        """The weights changed: later completions come from them and carry ``version``. Wakes a sleeping engine."""
+    def publish(self, version: int, *, blended: Collection[str] = ()) -> None:
+        """The trained weights, and the ``blended`` snapshots, changed: later completions come from them and carry ``version``.
+        Wakes a sleeping engine."""
 
     def sleep(self) -> None:
         """Nothing is asked until the next ``publish``, so accelerator memory may be given to others."""

@@ -27,7 +27,7 @@ class ForeignWeights(ValueError):
 
 def save_policy(policy: LoadedPolicy, folder: Path, *, parallel: Parallel, sharded: bool) -> None:
     """A folder with the policy's weights or adapter, its config and its tokenizer."""
-    own = _tensors(policy)
+    own = policy.tensors()
     if parallel.rank == 0:
         folder.mkdir(parents=True)
         _save_config(policy, folder)
@@ -45,7 +45,7 @@ def save_policy(policy: LoadedPolicy, folder: Path, *, parallel: Parallel, shard
 
 def load_policy_into(policy: LoadedPolicy, folder: Path, *, parallel: Parallel) -> None:
     """Put the weights of ``save_policy`` back in place; raises ``ForeignWeights`` where they do not fit."""
-    own = _tensors(policy)
+    own = policy.tensors()
 
     def target(name: str, shape: torch.Size, _dtype: torch.dtype) -> torch.Tensor:
         if name not in own or own[name].shape != shape:
@@ -82,21 +82,6 @@ def load_optimizer(optimizer: OptimizerSet, folder: Path, name: str, *, parallel
         return load_shards(folder / name, optimizer.empty_state, size=parallel.size)
     tensors: dict[str, torch.Tensor] = load_file(folder / f"{name}.safetensors")
     return tensors
-
-
-def _tensors(policy: LoadedPolicy) -> dict[str, torch.Tensor]:
-    """The tensors themselves by their names in a file; of tied ones the first."""
-    if policy.adapter is not None:
-        from peft import get_peft_model_state_dict
-
-        adapter: dict[str, torch.Tensor] = get_peft_model_state_dict(
-            policy.model, adapter_name=policy.adapter, save_embedding_layers=False
-        )
-        return dict(adapter)
-    every = {name for name, _ in policy.model.named_parameters(remove_duplicate=False)}
-    first = {name for name, _ in policy.model.named_parameters()}
-    found: dict[str, torch.Tensor] = policy.model.state_dict()
-    return {name: tensor for name, tensor in found.items() if name in first or name not in every}
 
 
 def _gathered(tensors: Mapping[str, torch.Tensor], parallel: Parallel) -> dict[str, torch.Tensor]:

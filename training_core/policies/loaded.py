@@ -55,8 +55,22 @@ class LoadedPolicy:
             if _adapter_layer(self.model) is None:
                 if parameter.requires_grad:
                     yield name, parameter
-            elif self.adapter is not None and self.adapter in name.split("."):
+            elif self.adapter is not None and self.adapter == adapter_in(name):
                 yield name, parameter
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All that makes this policy, by the names in a checkpoint: its adapter, or all weights and buffers, of tied ones the first."""
+        if self.adapter is not None:
+            from peft import get_peft_model_state_dict
+
+            adapter: dict[str, torch.Tensor] = get_peft_model_state_dict(
+                self.model, adapter_name=self.adapter, save_embedding_layers=False
+            )
+            return dict(adapter)
+        every = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+        first = {name for name, _ in self.model.named_parameters()}
+        found: dict[str, torch.Tensor] = self.model.state_dict()
+        return {name: tensor for name, tensor in found.items() if name in first or name not in every}
 
     def encode(self, prompt: str) -> list[int]:
         """Token ids of a prompt, ready to be completed."""
@@ -82,7 +96,7 @@ class LoadedPolicy:
 
 
 def start_copy(policy: LoadedPolicy) -> LoadedPolicy:
-    """A frozen copy of the policy as it is now, for a frozen judge or a KL reference."""
+    """A frozen copy of the whole model as it is now, for a frozen judge, a snapshot or a reference."""
     model = copy.deepcopy(policy.model)
     model.eval()
     model.requires_grad_(False)
@@ -95,6 +109,13 @@ def _current_adapter(model: Any) -> str | None:
         return None
     (name,) = layer.active_adapters
     return str(name)
+
+
+def adapter_in(name: str) -> str | None:
+    """The adapter a parameter of a peft model belongs to: "red" for "...q_proj.lora_A.red.weight"."""
+    parts = name.split(".")
+    places = [place for place, part in enumerate(parts) if part.startswith("lora_")]
+    return parts[places[-1] + 1] if places else None
 
 
 def _switch(model: Any, adapter: str | None) -> None:

@@ -1,20 +1,20 @@
 """Weights of its own for the sampler, where it cannot use the learner's tensors: they are in use, or in pieces."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
-from training_core.policies.loaded import LoadedPolicy
-
-NamedTensors = Iterable[tuple[str, torch.Tensor]]
+from training_core.distributed.tensors import whole
+from training_core.policies.loaded import LoadedPolicy, adapter_in
 
 
 class Replica:
     """A second set of the policies that another thread may sample from while the learner changes the first.
 
-    Only what is trained is held twice; frozen tensors are shared. ``refresh`` brings a policy up to date.
+    Only what is trained, and adapters, are held twice; frozen tensors are shared as long as they are in one piece. ``refresh`` brings
+    a policy up to date.
     """
 
     def __init__(self, policies: Mapping[str, LoadedPolicy]) -> None:
@@ -30,16 +30,22 @@ class Replica:
         }
 
     @torch.no_grad()
-    def refresh(self, name: str, tensors: NamedTensors) -> None:
-        """Copy new weights of one policy in place, by the names of ``LoadedPolicy.trained_parameters``."""
-        own = dict(self.policies[name].model.named_parameters())
-        for tensor_name, tensor in tensors:
-            own[tensor_name].copy_(tensor)
+    def refresh(self, name: str, policy: LoadedPolicy) -> None:
+        """Copy the weights of ``policy`` into this one's place. Where they are in parts, all processes must refresh together."""
+        own = self.policies[name].tensors()
+        for tensor_name, tensor in policy.tensors().items():
+            found = whole(tensor)
+            if found.data_ptr() != own[tensor_name].data_ptr():
+                own[tensor_name].copy_(found)
 
 
 def _copy_trained(model: torch.nn.Module, trained: set[int]) -> torch.nn.Module:
-    """A copy of the modules that shares every parameter but the trained ones."""
-    shared = {id(tensor): tensor for tensor in model.parameters() if id(tensor) not in trained}
+    """A copy of the modules that shares every parameter but the trained ones and those of adapters: switching adapters marks them."""
+    shared = {
+        id(tensor): tensor
+        for name, tensor in model.named_parameters()
+        if id(tensor) not in trained and adapter_in(name) is None
+    }
     twin = copy.deepcopy(model, shared)
     twin.eval()
     return twin

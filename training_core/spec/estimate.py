@@ -5,8 +5,9 @@ Tokens     completions of one step (the method knows them) x an assumed length. 
 Parameters the starter's size, or the size in a hub id such as "Qwen2.5-3B"; unknown otherwise.
 Memory     weights, gradients and two AdamW moments (16 bytes a parameter in float32; 2 + 2 + 8 with bfloat16 weights),
            or with an adapter the frozen weights plus 16 bytes for each adapter parameter, once for every trained policy;
-           the frozen start where somebody asks it; a fifth more for activations, keys and values of one batch of
-           completions, and another copy of the weights where vLLM, several processes or rollouts ahead sample from their own.
+           the frozen start where somebody asks it, and every snapshot; a fifth more for activations, keys and values of one
+           batch of completions, and another copy of the weights where vLLM, several processes or rollouts ahead sample from
+           their own.
 Time       2 operations per parameter and sampled token, 6 per trained token. A GPU reaches about a third of its peak when
            training and a twentieth when sampling; a CPU thread about 15 Gop/s, and small models pay overhead per token.
 """
@@ -16,7 +17,7 @@ import re
 from dataclasses import dataclass
 
 from training_core.methods.registry import find_method
-from training_core.spec.casting import cast_roles, needs_start, roles_of, trained_policies
+from training_core.spec.casting import START, cast
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.model import ModelSpec
 
@@ -105,15 +106,19 @@ def _memory(spec: ExperimentSpec, params: float, completions: int, length: int) 
     # An adapter is two thin matrices beside each square one: about rank / 3500 of a 3-billion-parameter model's weights.
     trained = params if adapter is None else params * adapter.rank / 3500
     per_trained = weight + weight + 8 if adapter is None else 16
-    policy_of = cast_roles(spec.weights, roles_of(spec))
-    num_policies = len(trained_policies(policy_of))
-    frozen = params * weight if adapter is not None or needs_start(spec, policy_of) else 0.0
-    state = frozen + num_policies * trained * per_trained
+    parts = cast(spec)
+    num_trained, num_snapshots = len(parts.trained), len(parts.snapshots)
+    base = params * weight if adapter is not None or parts.needs_start else 0.0
+    snapshot = params * weight if adapter is None else trained * 4
+    state = base + num_trained * trained * per_trained + num_snapshots * snapshot
     num_processes = spec.resources.num_processes
+    own = [name for name in parts.speakers if name != START]
     if spec.engine.kind == "vllm":
-        sampler = params * weight * (num_policies if adapter is None else 1) * num_processes
-    elif spec.learner.ahead or num_processes > 1:
-        sampler = num_policies * trained * weight * num_processes + frozen * (num_processes - 1)
+        sampler = params * weight * (len(parts.speakers) if adapter is None else 1) * num_processes
+    elif num_processes > 1:
+        sampler = len(own) * trained * weight * num_processes + base * (num_processes - 1)
+    elif spec.learner.ahead:
+        sampler = num_trained * trained * weight
     else:
         sampler = 0.0
     batch = min(completions, spec.engine.max_batch * num_processes)
@@ -138,6 +143,9 @@ def _evaluation_seconds(spec: ExperimentSpec, step_seconds: float, completions: 
 
 def _notes(spec: ExperimentSpec, params: float | None, *, on_gpu: bool) -> list[str]:
     notes = []
+    if snapshots := cast(spec).snapshots:
+        kept = "another set of weights" if len(snapshots) == 1 else f"{len(snapshots)} further sets of weights"
+        notes.append(f"Beside the trained weights, the run keeps {kept}: {', '.join(snapshots)}.")
     if params is None:
         notes.append("The size of this model cannot be read from its name, so memory and time are unknown.")
     elif not on_gpu and params > 5e7:

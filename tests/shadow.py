@@ -1,0 +1,81 @@
+"""A method for tests that keeps snapshots of every kind: the last iterate as reference, the one before as rival, an average."""
+
+from typing import Literal
+
+from training_core.evaluate.held_out import Evaluation
+from training_core.methods.base import Role, RolloutCost, SelfPlay, Snapshot
+from training_core.play.records import Blend, Rollout, StepBatch
+from training_core.spec.learning import ClippedPolicyLoss
+from training_core.spec.online import OnlineSpec
+
+DECAY = 0.75
+
+
+class ShadowSpec(OnlineSpec):
+    name: Literal["shadow"] = "shadow"
+    loss: ClippedPolicyLoss = ClippedPolicyLoss(kl_coef=0.1)
+    moves: bool = True
+    """Whether the reference follows the player."""
+
+
+class Shadow(SelfPlay):
+    """A player is paid for being longer than its rival, which is the player of two steps ago."""
+
+    Spec = ShadowSpec
+
+    @classmethod
+    def roles(cls, spec):
+        return (
+            Role(name="player", title="Player", policy="main", trained=True, reads="", writes=""),
+            Role(name="rival", title="Rival", policy="past", trained=False, reads="", writes=""),
+        )
+
+    @classmethod
+    def snapshots(cls, spec):
+        return (
+            Snapshot(name="iterate", of="player", reference=True, speaks=False),
+            Snapshot(name="average", of="player"),
+            Snapshot(name="past", of="player"),
+        )
+
+    @classmethod
+    def rollout_cost(cls, experiment):
+        return RolloutCost(completions={"answers": 6}, trained=4)
+
+    async def step(self, play):
+        prompt = self.prompts.render("solve", question="1+2")
+        own, rival, average = await play.gather(
+            [
+                play.say("player", prompt, n=4),
+                play.say("rival", prompt),
+                play.say("player", prompt, policy="average"),
+            ]
+        )
+        least = len(rival[0].token_ids) + len(average[0].token_ids)
+        rollouts = [
+            Rollout(role="player", group="g", completion=each, reward=float(len(each.token_ids) > least / 2) + place)
+            for place, each in enumerate(own)
+        ]
+        player = play.policy_of("player")
+        blends = [
+            Blend(into="past", parts={"iterate": 1.0}),
+            Blend(into="iterate", parts={player: 1.0}),
+            Blend(into="average", parts={"average": DECAY, player: 1 - DECAY}),
+        ]
+        return StepBatch(rollouts=rollouts, blends=blends if self.experiment.method.moves else [])
+
+    async def evaluate(self, play):
+        prompt, texts = self.prompts.render("solve", question="2+2"), ["4", "22"]
+        scores = await play.gather(
+            play.score("player", prompt, texts, policy=name) for name in (None, "average", "past")
+        )
+        return Evaluation(
+            num_items=1,
+            scores={name: found[0] for name, found in zip(("main", "average", "past"), scores, strict=True)},
+        )
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
