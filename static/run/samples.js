@@ -5,6 +5,7 @@
 
 import { announce } from "../js/shell.js";
 import { byId, debounce, el, fetchJson, fetchPart } from "./dom.js";
+import { mountSteps } from "./steps.js";
 
 const MAX_ROWS = 200;
 
@@ -132,7 +133,7 @@ export class Samples {
     empty.hidden = this.list.children.length > 0;
     empty.textContent = this.isFiltered
       ? "No sample matches. Choose another kind, role or word."
-      : "Questions appear here with the first step, each with its answers, rewards and the judge's words.";
+      : "Samples appear here with the first step: what every role wrote, and what it was rewarded for.";
     byId("samples-more").hidden = this.next === null;
   }
 
@@ -163,6 +164,8 @@ export class Samples {
   summary(row) {
     const chips = el("span", { className: "sample-row__chips" });
     if (row.kept === false) chips.append(chip("rejected", "plain", row.why ?? ""));
+    if (row.layout !== "thread") chips.append(...shapeChips(row));
+    if (row.layout === "game") return this.titled(row, chips);
     const judgesLast = row.roles.toSorted((a, b) => a.role.includes("judge") - b.role.includes("judge"));
     for (const tally of judgesLast) {
       const known = tally.right + tally.wrong;
@@ -173,9 +176,13 @@ export class Samples {
         chips.append(chip(`${tally.right} of ${known} right`, tally.right === known ? "good" : tally.right === 0 ? "bad" : "plain"));
       }
     }
+    return this.titled(row, chips);
+  }
+
+  titled(row, chips) {
     return el("summary", {},
       el("span", { className: "sample-row__step" }, el("span", { className: "visually-hidden" }, "step "), String(row.step)),
-      el("span", { className: "sample-row__title" }, row.title || "(no readable question)"),
+      el("span", { className: "sample-row__title" }, row.title || "(untitled)"),
       chips);
   }
 
@@ -185,6 +192,7 @@ export class Samples {
     body.replaceChildren(el("p", { className: "soft small" }, "Opening…"));
     try {
       body.replaceChildren(...await fetchPart(`${this.root}samples/${seq}/?part`));
+      mountSteps(body);
       body.dataset.state = "filled";
     } catch {
       body.replaceChildren(el("p", { className: "field__error" }, "This sample could not be read. Close it and open it again; a later attempt of the run may have replaced it."));
@@ -192,6 +200,19 @@ export class Samples {
     body.removeAttribute("aria-busy");
   }
 }
+
+/** What a sample is made of where it is no thread, and how a game ended. */
+function shapeChips(row) {
+  if (row.layout === "pairs") return [chip(counted(row.num_pairs, "pair"), "plain")];
+  if (row.layout === "tree") return [chip(counted(row.num_turns, "node"), "plain")];
+  const illegal = row.roles.reduce((total, tally) => total + tally.wrong, 0);
+  const chips = [chip(counted(row.num_turns, "move"), "plain")];
+  if (illegal) chips.push(chip(`${illegal} not legal`, "bad"));
+  if (row.result !== null) chips.push(chip(row.result, "plain"));
+  return chips;
+}
+
+const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 function chip(text, tone, title = "") {
   return el("span", { className: `chip chip--${tone}`, title }, text);

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import yaml
 
-_FOLDER = Path(__file__).resolve().parent
+from training_core import methods
+
+_BESIDE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,8 @@ class Card:
     charts: tuple[Chart, ...]
     presets: tuple[Preset, ...]
     prompts: dict[str, str]
+    headline_goal: Literal["up", "down"] = "up"
+    """Which way the headline metric gets better: an error or an exploitability goes down."""
 
     def put_on(self, cls: Any) -> None:
         """Make the card's entries class attributes of the method; prompts stay here."""
@@ -115,7 +119,7 @@ class Card:
 @cache
 def read_card(slug: str) -> Card:
     """The card of a method; a key that is missing or unknown is an error of the method's author."""
-    raw: dict[str, Any] = yaml.safe_load((_FOLDER / f"{slug}.yaml").read_text(encoding="utf-8"))
+    raw: dict[str, Any] = yaml.safe_load(_path_of(slug).read_text(encoding="utf-8"))
     flow = raw.pop("flow")
     return Card(
         paper=Paper(**raw.pop("paper")),
@@ -131,10 +135,16 @@ def read_card(slug: str) -> Card:
     )
 
 
+def _path_of(slug: str) -> Path:
+    """The card beside the method's module, which may lie outside this package's own folder."""
+    paths = [Path(folder) / f"{slug}.yaml" for folder in methods.__path__]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
 @cache
 def common_charts() -> tuple[Chart, ...]:
     """Charts of what every run reports, whatever its method: they stand after the method's own."""
-    raw: list[dict[str, Any]] = yaml.safe_load((_FOLDER / "common_charts.yaml").read_text(encoding="utf-8"))
+    raw: list[dict[str, Any]] = yaml.safe_load((_BESIDE / "common_charts.yaml").read_text(encoding="utf-8"))
     return tuple(_chart(chart) for chart in raw)
 
 

@@ -293,6 +293,25 @@ class SamplesQuery(LogsQuery):
     step = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=0)
 
 
+class LeagueRowSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    rating = serializers.FloatField(allow_null=True, help_text="Elo points.")
+    low = serializers.FloatField(allow_null=True, help_text="Ends of the rating's confidence interval.")
+    high = serializers.FloatField(allow_null=True)
+    games = serializers.IntegerField()
+    won = serializers.IntegerField()
+    drawn = serializers.IntegerField()
+    lost = serializers.IntegerField()
+
+
+class LeagueSerializer(serializers.Serializer[Any]):
+    players = LeagueRowSerializer(many=True)
+    matrix = serializers.ListField(
+        child=serializers.ListField(child=serializers.FloatField(allow_null=True)),
+        help_text="matrix[i][j]: share of the points that player i took from player j; null where they did not meet.",
+    )
+
+
 class EvaluationSerializer(serializers.Serializer[Any]):
     seq = serializers.IntegerField()
     step = serializers.IntegerField()
@@ -300,6 +319,7 @@ class EvaluationSerializer(serializers.Serializer[Any]):
     suite = serializers.CharField(source="slim.suite")
     num_items = serializers.IntegerField(source="slim.num_items")
     scores = serializers.DictField(source="slim.scores", child=serializers.FloatField())
+    league = LeagueSerializer(source="slim.league", default=None, allow_null=True)
 
 
 class CheckpointSerializer(serializers.Serializer[Any]):

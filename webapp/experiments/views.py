@@ -28,7 +28,7 @@ from webapp.experiments.compose import (
     preset_of,
 )
 from webapp.experiments.forms import ExperimentFilter, LaunchAgainForm, with_latest_run
-from webapp.experiments.methods import MethodCard, all_cards, card_of
+from webapp.experiments.methods import FIRST_METHOD, MethodCard, all_cards, card_of
 from webapp.experiments.models import Experiment, Run
 from webapp.pages.documents import method_document
 from webapp.pages.requests import signed_in
@@ -297,7 +297,8 @@ def _is_htmx(request: HttpRequest) -> bool:
 
 
 def _default_method() -> str:
-    return next((found.slug for found in all_methods()), "")
+    slugs = [found.slug for found in all_methods()]
+    return FIRST_METHOD if FIRST_METHOD in slugs else next(iter(slugs), "")
 
 
 def _method_or_404(slug: str) -> type[SelfPlay]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from training_core.methods.card import FlowEdge, FlowNode
+from webapp.pages.hues import hues
 
 NODE_WIDTH, NODE_HEIGHT = 132, 48
 _COLUMN, _ROW, _MARGIN = 232, 128, 14
@@ -14,11 +15,13 @@ _PORT_GAP = 14
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnNode:
-    """``DrawnNode(id="solver", label="Solver", kind="role", x=246, y=142)``; x and y are the upper left corner."""
+    """``DrawnNode(id="solver", label="Solver", kind="role", hue=1, x=246, y=142)``; x and y are the upper left corner."""
 
     id: str
     label: str
     kind: str
+    hue: int
+    """Hue of a role; what is no role has none and says 0."""
     x: int
     y: int
     num_knobs: int
@@ -48,8 +51,9 @@ class _Point:
     y: float
 
 
-def draw(nodes: Sequence[FlowNode], edges: Sequence[FlowEdge]) -> Flow:
-    """The drawing of a method's flow."""
+def draw(nodes: Sequence[FlowNode], edges: Sequence[FlowEdge], *, roles: Sequence[str]) -> Flow:
+    """The drawing of a method's flow; a box called like one of the ``roles`` takes its hue."""
+    tints = hues(roles)
     columns, rows = max((n.x for n in nodes), default=0), max((n.y for n in nodes), default=0)
     placed = {node.id: node for node in nodes}
     taken = {(node.x, node.y) for node in nodes}
@@ -57,15 +61,21 @@ def draw(nodes: Sequence[FlowNode], edges: Sequence[FlowEdge]) -> Flow:
     return Flow(
         width=2 * _MARGIN + columns * _COLUMN + NODE_WIDTH,
         height=2 * _MARGIN + rows * _ROW + NODE_HEIGHT,
-        nodes=tuple(_drawn_node(node) for node in nodes),
+        nodes=tuple(_drawn_node(node, tints.get(node.id, 0)) for node in nodes),
         edges=tuple(_drawn_edge(edge, placed, taken, ports) for edge in edges),
     )
 
 
-def _drawn_node(node: FlowNode) -> DrawnNode:
+def _drawn_node(node: FlowNode, hue: int) -> DrawnNode:
     corner = _corner(node)
     return DrawnNode(
-        id=node.id, label=node.label, kind=node.kind, x=round(corner.x), y=round(corner.y), num_knobs=len(node.knobs)
+        id=node.id,
+        label=node.label,
+        kind=node.kind,
+        hue=hue,
+        x=round(corner.x),
+        y=round(corner.y),
+        num_knobs=len(node.knobs),
     )
 
 

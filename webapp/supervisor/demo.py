@@ -13,12 +13,13 @@ from webapp.accounts.models import User
 from webapp.embedded import EmbeddedServerError
 from webapp.embedded.processes import die_with_parent
 from webapp.experiments.choices import TERMINAL
+from webapp.experiments.methods import FIRST_METHOD
 from webapp.experiments.models import Run
 from webapp.experiments.services import create_experiment
 from webapp.supervisor.progress import Progress
 from webapp.workspaces.models import Workspace
 
-METHOD, PRESET = "mae", "starter"
+PRESET = "starter"
 
 
 def make_starter(progress: Progress, *, cwd: Path) -> None:
@@ -45,8 +46,8 @@ def make_starter(progress: Progress, *, cwd: Path) -> None:
 
 def start_demo(*, user: User, workspace: Workspace) -> Run:
     """The demo's run: the one that is under way, or a new one."""
-    mine = Run.objects.filter(experiment__workspace=workspace, experiment__method=METHOD)
+    mine = Run.objects.filter(experiment__workspace=workspace, experiment__method=FIRST_METHOD)
     if under_way := mine.exclude(status__in=TERMINAL).order_by("-created_at").first():
         return under_way
-    experiment = create_experiment(actor=user, workspace=workspace, spec=preset(METHOD, PRESET))
+    experiment = create_experiment(actor=user, workspace=workspace, spec=preset(FIRST_METHOD, PRESET))
     return experiment.runs.latest("created_at")

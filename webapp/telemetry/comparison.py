@@ -3,53 +3,40 @@
 from typing import Any
 
 from webapp.experiments.models import Run
+from webapp.telemetry.leagues import Rated, read_league
+from webapp.telemetry.lens import Lens, lens_of
 from webapp.telemetry.models import Event
-from webapp.telemetry.selectors import evaluations
-
-CLEAR_CHANGE = 0.01
+from webapp.telemetry.scores import change_words, goal_of, is_clear, score_words
+from webapp.telemetry.selectors import evaluations, leagues
 
 
 def compared_suites(run: Run) -> list[dict[str, Any]]:
-    """Each suite with its scores and the items that were kept for reading."""
-    return [_suite(name, found) for name, found in evaluations(run).items()]
+    """Each suite with its scores, its league, and the items that were kept for reading."""
+    lens, rated = lens_of(run), leagues(run)
+    return [_suite(name, found, rated.get(name, []), lens) for name, found in evaluations(run).items()]
 
 
-def _suite(name: str, found: dict[str, Event]) -> dict[str, Any]:
+def _suite(name: str, found: dict[str, Event], rated: list[Rated], lens: Lens) -> dict[str, Any]:
     first, last = found["first"], found["last"]
     return {
         "title": f"{name.replace('_', '-').capitalize()} items",
         "num_items": last.data["num_items"],
         **found,
-        "scores": [_score(score, found) for score in sorted(last.data["scores"], reverse=True)],
+        "scores": [_score(score, found, lens) for score in sorted(last.data["scores"], reverse=True)],
+        "league": read_league(rated),
         "items": _items(first.data.get("items") or [], last.data.get("items") or []),
     }
 
 
-def _score(name: str, found: dict[str, Event]) -> dict[str, str]:
+def _score(name: str, found: dict[str, Event], lens: Lens) -> dict[str, str]:
     first, last = found["first"].data["scores"].get(name), found["last"].data["scores"][name]
-    words = {place: _words(name, event.data["scores"].get(name)) for place, event in found.items()}
-    change = None if first is None or last is None else last - first
-    return {"title": name.replace("_", " ").capitalize(), **words, **_change(name, change)}
-
-
-def _change(name: str, change: float | None) -> dict[str, str]:
-    if change is None:
-        return {"change": "–", "tone": "plain"}
-    is_clear = _is_share(name) and abs(change) >= CLEAR_CHANGE
-    tone = ("good" if change > 0 else "bad") if is_clear else "plain"
-    sign = "+" if change >= 0 else "−"
-    amount = f"{100 * abs(change):.1f} points" if _is_share(name) else f"{abs(change):.3g}"
-    return {"change": f"{sign}{amount}", "tone": tone}
-
-
-def _words(name: str, value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{100 * value:.1f}%" if _is_share(name) else f"{value:.3g}"
-
-
-def _is_share(name: str) -> bool:
-    return name.startswith("accuracy")
+    words = {place: score_words(name, event.data["scores"].get(name)) for place, event in found.items()}
+    title = {"title": name.replace("_", " ").capitalize()}
+    if first is None or last is None:
+        return title | words | {"change": "–", "tone": "plain"}
+    goal, change = goal_of(name, lens), last - first
+    tone = ("good" if change * goal > 0 else "bad") if goal and is_clear(name, first, change) else "plain"
+    return title | words | {"change": change_words(name, change), "tone": tone}
 
 
 def _items(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:

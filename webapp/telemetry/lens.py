@@ -1,18 +1,17 @@
 """What a run's method says about it: its title, roles and charts, so that no page knows a method by name."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from training_core.methods.base import Role
 from training_core.methods.card import Chart
 from training_core.methods.registry import find_method
-from training_core.spec.casting import cast_roles, roles_of, trained_policies
+from training_core.spec.casting import cast, roles_of
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import SpecError, parse_spec
 from webapp.experiments.models import Run
-
-_ROLE_HUES = frozenset({"solver", "proposer", "judge", "opponent"})
-_NUM_HUES = 8
+from webapp.pages.hues import NUM_HUES, hues
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +23,8 @@ class Lens:
     roles: tuple[Role, ...] = ()
     charts: tuple[Chart, ...] = ()
     headline: str = ""
+    headline_falls: bool = False
+    """Whether less of the headline metric is better."""
     plays_ahead: bool = False
     """Whether the run plays beside the update, so that the parts of a step overlap."""
 
@@ -46,9 +47,10 @@ class Lens:
         groups: dict[str, list[dict[str, Any]]] = {}
         for number, chart in enumerate(self.charts):
             rests = {rest.of: {"parts": rest.parts, "whole": rest.whole} for rest in chart.remainders}
+            tints = self._tints(chart)
             lines = [
-                {"name": name, "label": label, "tint": self._tint(chart, name, place), "rest": rests.get(name)}
-                for place, (name, label) in enumerate(chart.series)
+                {"name": name, "label": label, "tint": tint, "rest": rests.get(name)}
+                for (name, label), tint in zip(chart.series, tints, strict=True)
             ]
             described: dict[str, Any] = {
                 "id": f"chart-{number}",
@@ -60,14 +62,31 @@ class Lens:
             groups.setdefault(chart.group, []).append({**described, "range": chart.y_range})
         return [{"name": name, "charts": charts} for name, charts in groups.items()]
 
-    def _tint(self, chart: Chart, metric: str, place: int) -> str:
-        """A role keeps its hue in every chart; other lines take the palette in order, and parts of a step theirs."""
+    def _tints(self, chart: Chart) -> list[str]:
+        """A role keeps its hue in every chart; other lines take what is left in order, and parts of a step theirs."""
         if chart.kind == "stack":
-            return f"part-{place + 1}"
-        spoken = metric.partition("/")[2].partition("_")[0]
-        if metric.split("/", maxsplit=1)[0] != "reward_term" and any(role.name == spoken for role in self.roles):
-            return f"role-{spoken}" if spoken in _ROLE_HUES else "role-other"
-        return f"series-{place % _NUM_HUES + 1}"
+            return [f"part-{place + 1}" for place in range(len(chart.series))]
+        found: list[int | None] = []
+        for name, _ in chart.series:
+            hue = self.hues.get(self._speaker(name))
+            found.append(None if hue in found else hue)
+        free = [hue for hue in range(1, NUM_HUES + 1) if hue not in found] or [1]
+        rest = (free[place % len(free)] for place in range(len(found)))
+        return [f"series-{hue or next(rest)}" for hue in found]
+
+    @cached_property
+    def hues(self) -> dict[str, int]:
+        """The hue of each role by name."""
+        return hues(role.name for role in self.roles)
+
+    def _speaker(self, metric: str) -> str:
+        """The role a metric is about, as in ``length/solver_tokens`` or ``kl/loss/solver``; empty where it is about none."""
+        area, _, rest = metric.partition("/")
+        if area == "reward_term":
+            return ""
+        words = rest.rpartition("/")[2]
+        fitting = [role.name for role in self.roles if words == role.name or words.startswith(f"{role.name}_")]
+        return max(fitting, key=len, default="")
 
     def role_title(self, name: str) -> str:
         return next((role.title for role in self.roles if role.name == name), name.replace("_", " ").capitalize())
@@ -81,6 +100,7 @@ def lens_of(run: Run) -> Lens:
     except ValueError:
         return Lens(slug=slug, title=slug)
     lens = Lens(slug=slug, title=method.title, charts=method.charts, headline=method.headline_metric)
+    lens = replace(lens, headline_falls=method.headline_goal == "down")
     try:
         spec = parse_spec(run.spec)
     except SpecError:
@@ -91,7 +111,7 @@ def lens_of(run: Run) -> Lens:
 
 def _of_each_policy(chart: Chart, spec: ExperimentSpec) -> Chart:
     """The chart with a line for every trained policy, where several of them report its metrics."""
-    policies = trained_policies(cast_roles(spec.weights, roles_of(spec)))
+    policies = cast(spec).trained
     if not chart.per_policy or len(policies) < 2:
         return chart
     each = ((f"{name}/{policy}", f"{label}, {policy}") for name, label in chart.series for policy in policies)

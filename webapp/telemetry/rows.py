@@ -29,6 +29,8 @@ def wire_event(event: Event) -> dict[str, Any]:
     data: dict[str, Any] = event.slim  # type: ignore[attr-defined]
     if event.kind == EventKind.SAMPLE:
         data = sample_row(event)
+    elif event.kind == EventKind.EVALUATION:
+        data = {name: value for name, value in data.items() if name != "league"}
     elif event.kind == EventKind.METRIC:
         data = {"values": {name: finite(value) for name, value in data["values"].items()}}
     elif event.kind == EventKind.LOG:
@@ -56,6 +58,10 @@ def sample_row(event: Event) -> dict[str, Any]:
         "kept": facts.get("kept"),
         "why": str(facts["reject_reason"])[:MAX_TITLE] if facts.get("reject_reason") else None,
         "roles": tally(turns),
+        "layout": slim.get("layout") or "thread",
+        "num_turns": len(turns),
+        "num_pairs": slim["num_pairs"],
+        "result": str(facts["result"])[:MAX_TITLE] if facts.get("result") is not None else None,
         "disagrees": sum(is_judge(turn["role"]) and turn["correct"] is False for turn in turns),
     }
 

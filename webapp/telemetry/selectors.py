@@ -11,7 +11,7 @@ from django.http import Http404
 
 from training_core.spec.events import EventKind
 from webapp.experiments.models import Run
-from webapp.telemetry.lens import lens_of
+from webapp.telemetry.lens import Lens, lens_of
 from webapp.telemetry.models import Event
 from webapp.telemetry.rows import log_row, sample_row
 from webapp.telemetry.series import Series, metric_names, metric_series, stacked_series
@@ -23,6 +23,7 @@ __all__ = [
     "checkpoints",
     "evaluations",
     "events_after",
+    "leagues",
     "logs",
     "marks",
     "metric_names",
@@ -38,12 +39,13 @@ __all__ = [
 BATCH = 500
 MAX_PAGE = 200
 
-# What a socket or a list needs of an event: no completion texts, no held-out items, no tracebacks.
+# What a socket or a list needs of an event: no completion texts, no boards, no held-out items, no tracebacks.
 _SLIM = """
 CASE telemetry_event.kind
 WHEN 'sample' THEN jsonb_build_object(
     'episode', telemetry_event.data->'episode', 'title', left(telemetry_event.data->>'title', 300),
-    'facts', telemetry_event.data->'facts',
+    'facts', telemetry_event.data->'facts', 'layout', telemetry_event.data->'layout',
+    'num_pairs', jsonb_array_length(COALESCE(telemetry_event.data->'pairs', '[]')),
     'turns', (SELECT jsonb_agg(jsonb_build_object('role', turn->'role', 'correct', turn->'correct',
                                                   'reward', turn->'reward') ORDER BY place)
               FROM jsonb_array_elements(telemetry_event.data->'turns') WITH ORDINALITY AS listed(turn, place)))
@@ -69,6 +71,14 @@ SHOW = {
     "kept": "Question kept",
     "rejected": "Question rejected",
 }
+_NEEDS = {"disagreement": "judge", "kept": "proposer", "rejected": "proposer"}
+"""Kinds of samples that only some methods have, with the role that makes them."""
+
+
+def shown_kinds(lens: Lens) -> dict[str, str]:
+    """The kinds of samples that a run of this method can have, with their titles."""
+    roles = " ".join(role.name for role in lens.roles)
+    return {kind: title for kind, title in SHOW.items() if not roles or _NEEDS.get(kind, "") in roles}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +146,8 @@ def neighbours(run: Run, seq: int) -> tuple[int | None, int | None]:
 
 def evaluations(run: Run) -> dict[str, dict[str, Event]]:
     """Per suite the ``first``, ``last`` and ``best`` evaluation; the method's headline score tells which is best."""
-    headline = lens_of(run).headline.removeprefix("eval/")
+    lens = lens_of(run)
+    headline, sign = lens.headline.removeprefix("eval/"), -1 if lens.headline_falls else 1
     rows = Event.objects.filter(run=run, kind=EventKind.EVALUATION).order_by("seq")
     chosen: dict[str, dict[str, int]] = {}
     best_score: dict[str, float] = {}
@@ -144,11 +155,20 @@ def evaluations(run: Run) -> dict[str, dict[str, Event]]:
         picked = chosen.setdefault(suite, {"first": seq, "best": seq})
         picked["last"] = seq
         score = scores.get(headline, next(iter(scores.values()), None))
-        if score is not None and score > best_score.get(suite, float("-inf")):
-            best_score[suite], picked["best"] = score, seq
+        if score is not None and sign * score > best_score.get(suite, float("-inf")):
+            best_score[suite], picked["best"] = sign * score, seq
     needed = {seq for picked in chosen.values() for seq in picked.values()}
     full = {event.seq: event for event in rows.filter(seq__in=needed)}
     return {suite: {name: full[seq] for name, seq in picked.items()} for suite, picked in chosen.items()}
+
+
+def leagues(run: Run) -> dict[str, list[tuple[int, dict[str, Any]]]]:
+    """Per suite the league at every evaluation that rated one, by step."""
+    rows = Event.objects.filter(run=run, kind=EventKind.EVALUATION, data__league__has_key="players").order_by("seq")
+    found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for step, suite, league in rows.values_list("step", "data__suite", "data__league"):
+        found.setdefault(suite, []).append((step, league))
+    return found
 
 
 def all_evaluations(run: Run) -> list[Event]:

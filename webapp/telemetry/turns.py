@@ -1,9 +1,11 @@
-"""A sample laid out for reading: every turn below the one it answers, whatever the method."""
+"""A sample's turns as cards for reading: every turn below the one it answers, whatever the method."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from webapp.pages.hues import hues
 from webapp.telemetry.lens import Lens
 from webapp.telemetry.rows import is_judge
 
@@ -15,12 +17,17 @@ LONG = 900
 
 @dataclass(frozen=True, kw_only=True)
 class ReadTurn:
-    """One turn as a card: ``ReadTurn(role="solver", name="Solver 2", answers="Proposer", depth=1, ...)``."""
+    """One turn as a card: ``ReadTurn(index=2, role="solver", name="Solver 2", answers="Proposer", depth=1, ...)``."""
 
+    index: int
+    """Its place among the sample's turns as they were written."""
+    parent: int | None
+    """The turn it answers; always one that was written before."""
     role: str
     name: str
+    hue: int
     answers: str
-    """The turn this one replies to, empty for the first."""
+    """The name of the turn it answers, empty for the first."""
     depth: int
     text: str
     parsed: str
@@ -30,6 +37,8 @@ class ReadTurn:
     rewards: dict[str, float]
     reward: float | None
     advantage: float | None
+    value: float | None
+    logratio: float | None
     trained: bool
     num_tokens: int
     note: str
@@ -44,46 +53,72 @@ class ReadTurn:
 
 
 def read_turns(data: dict[str, Any], lens: Lens) -> list[ReadTurn]:
-    """The turns of a sample in reading order, each followed by its replies."""
+    """The turns of a sample as they were written."""
     turns: list[dict[str, Any]] = data["turns"]
-    names = _names([str(turn["role"]) for turn in turns], lens)
-    replies: dict[int | None, list[int]] = {}
-    for index, turn in enumerate(turns):
-        parent = turn.get("parent")
-        replies.setdefault(parent if isinstance(parent, int) and 0 <= parent < index else None, []).append(index)
+    roles = [str(turn["role"]) for turn in turns]
+    names = _names(roles, lens)
+    tints = hues([*lens.hues, *roles])
+    parents = [_parent(turn.get("parent"), index) for index, turn in enumerate(turns)]
+    answered = set(parents)
+    cards: list[ReadTurn] = []
+    for index, (turn, parent) in enumerate(zip(turns, parents, strict=True)):
+        role, is_true = roles[index], turn.get("correct")
+        opens = parent is None and index in answered
+        cards.append(
+            ReadTurn(
+                index=index,
+                parent=parent,
+                role=role,
+                name=names[index],
+                hue=tints[role],
+                answers="" if parent is None else names[parent],
+                depth=0 if parent is None else min(cards[parent].depth + 1, MAX_DEPTH),
+                text=str(turn["text"]),
+                parsed=str(turn.get("parsed") or ""),
+                truth=_truth(role, is_true, opens=opens, moves=turn.get("scene") is not None),
+                is_true=is_true,
+                rewards=dict(turn.get("rewards") or {}),
+                reward=turn.get("reward"),
+                advantage=turn.get("advantage"),
+                value=turn.get("value"),
+                logratio=turn.get("logratio"),
+                trained=bool(turn.get("trained")),
+                num_tokens=int(turn.get("num_tokens") or 0),
+                note=str(turn.get("note") or ""),
+            )
+        )
+    return cards
+
+
+def replies_of(turns: Iterable[ReadTurn]) -> dict[int | None, list[ReadTurn]]:
+    """The turns by the index of the turn they answer; under None those that begin."""
+    replies: dict[int | None, list[ReadTurn]] = {}
+    for turn in turns:
+        replies.setdefault(turn.parent, []).append(turn)
+    return replies
+
+
+def thread(turns: Sequence[ReadTurn]) -> list[ReadTurn]:
+    """The turns in reading order, each followed by its replies."""
+    replies = replies_of(turns)
     ordered: list[ReadTurn] = []
-    waiting: list[tuple[int, int, str]] = [(index, 0, "") for index in reversed(replies.get(None, []))]
+    waiting = list(reversed(replies.get(None, [])))
     while waiting:
-        index, depth, answers = waiting.pop()
-        below = replies.get(index, [])
-        ordered.append(_read(turns[index], names[index], answers, depth, opens=depth == 0 and bool(below)))
-        waiting.extend((reply, min(depth + 1, MAX_DEPTH), names[index]) for reply in reversed(below))
+        turn = waiting.pop()
+        ordered.append(turn)
+        waiting.extend(reversed(replies.get(turn.index, [])))
     return ordered
 
 
-def _read(turn: dict[str, Any], name: str, answers: str, depth: int, *, opens: bool) -> ReadTurn:
-    is_true = turn.get("correct")
-    return ReadTurn(
-        role=str(turn["role"]),
-        name=name,
-        answers=answers,
-        depth=depth,
-        text=str(turn["text"]),
-        parsed=str(turn.get("parsed") or ""),
-        truth=_truth(str(turn["role"]), is_true, opens=opens),
-        is_true=is_true,
-        rewards=dict(turn.get("rewards") or {}),
-        reward=turn.get("reward"),
-        advantage=turn.get("advantage"),
-        trained=bool(turn.get("trained")),
-        num_tokens=int(turn.get("num_tokens") or 0),
-        note=str(turn.get("note") or ""),
-    )
+def _parent(given: Any, index: int) -> int | None:
+    return given if isinstance(given, int) and 0 <= given < index else None
 
 
-def _truth(role: str, is_true: bool | None, *, opens: bool) -> str:
+def _truth(role: str, is_true: bool | None, *, opens: bool, moves: bool) -> str:
     if is_true is None:
         return ""
+    if moves:
+        return "legal" if is_true else "not legal"
     if is_judge(role):
         return "agrees with the truth" if is_true else "against the truth"
     if opens:

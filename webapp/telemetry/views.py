@@ -17,9 +17,9 @@ from webapp.pages.requests import signed_in
 from webapp.telemetry import selectors
 from webapp.telemetry.comparison import compared_suites
 from webapp.telemetry.lens import lens_of
-from webapp.telemetry.selectors import SHOW, SampleFilter
+from webapp.telemetry.reading import read_sample
+from webapp.telemetry.selectors import SampleFilter, shown_kinds
 from webapp.telemetry.state import run_state
-from webapp.telemetry.turns import read_turns
 from webapp.telemetry.viewing import Viewing, as_json, viewing
 from webapp.telemetry.vitals import vitals
 
@@ -41,7 +41,7 @@ def page(request: HttpRequest, seen: Viewing) -> HttpResponse:
         "samples": selectors.samples(seen.run, limit=PAGE),
         "log": selectors.logs(seen.run, limit=LOG_PAGE),
     }
-    context = _context(seen) | {"config": config, "show": SHOW, "spec": _spec_yaml(seen), "lens": lens}
+    context = _context(seen) | {"config": config, "show": shown_kinds(lens), "spec": _spec_yaml(seen), "lens": lens}
     return render(request, "runs/shared.html" if seen.is_shared else "runs/page.html", context)
 
 
@@ -82,7 +82,7 @@ def sample(request: HttpRequest, seen: Viewing, seq: int) -> HttpResponse:
     """One sample to read: on a page of its own, or as the part that opens in the stream."""
     event = selectors.sample(seen.run, seq)
     older, newer = selectors.neighbours(seen.run, seq)
-    context = _context(seen) | {"sample": event, "turns": read_turns(event.data, lens_of(seen.run))}
+    context = _context(seen) | {"sample": event, **read_sample(event.data, lens_of(seen.run))}
     if "part" in request.GET:
         return render(request, "runs/_sample.html", context)
     template = "runs/sample_shared.html" if seen.is_shared else "runs/sample.html"

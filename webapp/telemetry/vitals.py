@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from webapp.experiments.models import Run
-from webapp.telemetry.lens import lens_of
+from webapp.telemetry.lens import Lens, lens_of
+from webapp.telemetry.scores import is_share
 from webapp.telemetry.series import Ends, metric_ends
 
 Judged = tuple[str, str]
@@ -36,8 +37,10 @@ class _Rule:
 
 def vitals(run: Run) -> list[dict[str, Any]]:
     """The vital signs this run has numbers for, most telling first; a handful, so that each is read."""
-    headline = lens_of(run).headline
-    rules = [_headline(headline), *_RULES] if headline else list(_RULES)
+    lens = lens_of(run)
+    headline = [_headline(lens)] if lens.headline else []
+    others = [rule for rule in [*_RULES, *_entropies(lens), _THROUGHPUT] if rule.name != lens.headline]
+    rules = headline + others
     ends = metric_ends(run, [rule.name for rule in rules])
     return [asdict(_read(rule, ends[rule.name])) for rule in rules if rule.name in ends]
 
@@ -48,11 +51,23 @@ def _read(rule: _Rule, ends: Ends) -> Vital:
     return Vital(key=rule.name, label=rule.label, was=was, now=rule.show(ends.last), tone=tone, words=words)
 
 
-def _headline(name: str) -> _Rule:
-    if name == "eval/accuracy_sampled":
-        return _Rule(name=name, label="Held-out accuracy", show=_percent, judge=_learning, before=True)
-    label = name.partition("/")[2].replace("_", " ").capitalize()
-    return _Rule(name=name, label=label, show=_number, judge=_plain("the method's headline"), before=True)
+def _headline(lens: Lens) -> _Rule:
+    name, falls = lens.headline, lens.headline_falls
+    label = next((chart.title for chart in lens.charts if any(name == line for line, _ in chart.series)), name)
+    if is_share(name.partition("/")[2]):
+        return _Rule(name=name, label=label, show=_percent, judge=_falling if falls else _learning, before=True)
+    judge = _falling if falls else _plain("the method's headline")
+    return _Rule(name=name, label=label, show=_number, judge=judge, before=True)
+
+
+def _entropies(lens: Lens) -> list[_Rule]:
+    """Whether the first trained role still varies what it says; the others have their lines in a chart."""
+    trained = [role for role in lens.roles if role.trained]
+    role = next((role for role in trained if role.name == "solver"), trained[0] if trained else None)
+    if role is None:
+        return []
+    label = f"{role.title}'s entropy"
+    return [_Rule(name=f"entropy/{role.name}", label=label, show=_number, judge=_entropy, before=True)]
 
 
 def _percent(value: float) -> str:
@@ -74,6 +89,14 @@ def _learning(ends: Ends) -> Judged:
     if change <= -2:
         return "bad", f"{-change} points worse than at the start"
     return "plain", "as at the start, so far"
+
+
+def _falling(ends: Ends) -> Judged:
+    if ends.first and ends.last <= 0.98 * ends.first:
+        return "good", f"{100 * (1 - ends.last / ends.first):.0f}% less than at the start; less is better"
+    if ends.first and ends.last >= 1.02 * ends.first:
+        return "bad", "more than at the start; less is better"
+    return "plain", "as at the start, so far; less is better"
 
 
 def _auc(ends: Ends) -> Judged:
@@ -106,6 +129,7 @@ _RULES = (
     _Rule(name="eval/accuracy_greedy", label="Greedy accuracy", show=_percent, judge=_learning, before=True),
     _Rule(name="judge/auc", label="Judge against truth", show=_number, judge=_auc),
     _Rule(name="judge/false_accept", label="Wrong accepted", show=_percent, judge=_false_accept),
-    _Rule(name="entropy/solver", label="Solver's entropy", show=_number, judge=_entropy, before=True),
-    _Rule(name="tokens/sampled_per_s", label="Throughput", show=_number, judge=_plain("tokens sampled per second")),
+)
+_THROUGHPUT = _Rule(
+    name="tokens/sampled_per_s", label="Throughput", show=_number, judge=_plain("tokens sampled per second")
 )

@@ -1,0 +1,5 @@
+/** A sample's own page. */
+
+import { mountSteps } from "./steps.js";
+
+mountSteps(document);
