@@ -48,6 +48,8 @@ class Witness(TrainerCallback):
         self.gradient = _gradient(model)
 
 
+NO_CLIP = 1000.0
+"""Longest gradient allowed: longer than any here, so that its scale is compared too."""
 PREFERENCES: dict[str, tuple[PreferenceLossSpec, str, float]] = {
     "dpo": (DpoLoss(beta=0.1), "sigmoid", 1.0),
     "ipo": (IpoLoss(beta=0.1), "ipo", 1.0),
@@ -84,10 +86,12 @@ def preference(ours: PreferenceLossSpec, theirs: str, multiple: float) -> dict[s
     policy = kumite.build_policy(WORKLOADS["mixed"])
     reference = _strayed(start_copy(policy))
     with tempfile.TemporaryDirectory() as folder:
-        trainer = trl_dpo.build_trainer(num_steps=1, folder=folder, loss=theirs, reference=reference.model)
+        trainer = trl_dpo.build_trainer(
+            num_steps=1, folder=folder, loss=theirs, reference=reference.model, grad_clip=NO_CLIP
+        )
         witness = Witness(trainer)
         trainer.train()
-    learner = kumite_dpo.build_learner(policy, ours, reference)
+    learner = kumite_dpo.build_learner(policy, ours, reference=reference, grad_clip=NO_CLIP)
     metrics, gradient = _update(policy, lambda: learner.update(kumite_dpo.pairs_of(0), [], rng=random.Random(0)))
     scaled = {name: multiple * value for name, value in gradient.items()}
     return _differences(witness, scaled, loss=multiple * metrics["loss/preference"])

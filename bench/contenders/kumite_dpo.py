@@ -16,10 +16,15 @@ from training_core.spec.preference import PreferenceSpec
 
 
 def build_learner(
-    policy: LoadedPolicy, loss: PreferenceLossSpec | None = None, reference: LoadedPolicy | None = None
+    policy: LoadedPolicy,
+    loss: PreferenceLossSpec | None = None,
+    *,
+    reference: LoadedPolicy | None = None,
+    grad_clip: float = 1.0,
 ) -> Learner:
     """A learner with DPO as TRL has it by default, or with another loss; the reference is the start where none is given."""
-    method = PreferenceSpec(name="bench", preference=loss or DpoLoss(beta=0.1), optimizer=OptimizerSpec(lr=1e-6))
+    optimizer = OptimizerSpec(lr=1e-6, grad_clip=grad_clip)
+    method = PreferenceSpec(name="bench", preference=loss or DpoLoss(beta=0.1), optimizer=optimizer)
     references = {"main": reference or start_copy(policy)}
     return Learner(method, LearnerSpec(), {"main": policy}, policy_of={"player": "main"}, references=references)
 

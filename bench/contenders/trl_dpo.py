@@ -39,7 +39,9 @@ class Turnstile(TrainerCallback):
         self.gate.wait(tokens=2 * NUM_PAIRS * (PAIR_TOKENS + 1))
 
 
-def build_trainer(*, num_steps: int, folder: str, loss: str = "sigmoid", reference: Any | None = None) -> DPOTrainer:
+def build_trainer(
+    *, num_steps: int, folder: str, loss: str = "sigmoid", reference: Any | None = None, grad_clip: float = 1.0
+) -> DPOTrainer:
     """``reference`` is the start where none is given."""
     pairs = [pair for step in range(num_steps) for pair in draw_pairs(step)]
     prompts, chosen, rejected = zip(*pairs, strict=True)
@@ -47,7 +49,7 @@ def build_trainer(*, num_steps: int, folder: str, loss: str = "sigmoid", referen
     return DPOTrainer(
         model=build_model(workload),
         ref_model=reference or build_model(workload),
-        args=DPOConfig(output_dir=folder, max_steps=num_steps, loss_type=[loss], **SETTINGS),
+        args=DPOConfig(output_dir=folder, max_steps=num_steps, loss_type=[loss], max_grad_norm=grad_clip, **SETTINGS),
         train_dataset=Dataset.from_dict({"prompt": prompts, "chosen": chosen, "rejected": rejected}),
         processing_class=build_tokenizer(),
     )
