@@ -361,7 +361,7 @@ class MultiAgentEvolve(SelfPlay):
         log.learn(rollout, train=self.spec.train_judge)
 
     def _close(self, log: StepLog) -> StepBatch:
-        return log.batch(**{"pool/questions": float(len(self.questions)), "pool/pairs": float(len(self.pairs))})
+        return log.batch({"pool/questions": float(len(self.questions)), "pool/pairs": float(len(self.pairs))})
 
     async def evaluate(self, play: Play) -> Evaluation:
         """Held-out accuracy; the judge against the truth on a fixed probe and on the solver's own answers."""

@@ -274,10 +274,10 @@ class Spar(SelfPlay):
         swaps = {ITERATE: actor, **({REFINER_ITERATE: refiner} if spec.train_refiner else {})}
         warming, falling = (step_size(place, warmup_share=spec.warmup_share, decays=decays) for decays in (False, True))
         return log.batch(
+            {"round/number": place.round + 1},
             blends=[Blend(into=name, parts={policy: 1.0}) for name, policy in swaps.items()] if place.is_last else (),
             restart_optimizer=tuple(swaps.values()) if place.is_first and place.round else (),
             lr_scale_of={actor: falling, **({refiner: warming * spec.refiner_lr} if spec.train_refiner else {})},
-            **{"round/number": place.round + 1},
         )
 
     async def _follow(self, given: _Instruction) -> None:

@@ -1,6 +1,6 @@
 """What a step hands to the learner and to the reader."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
@@ -143,7 +143,7 @@ def _to_json(record: Rollout | Pair | Demonstration, places: Mapping[int, int]) 
 
 
 def _from_json(record: Mapping[str, Any], turns: Sequence[Turn]) -> dict[str, Any]:
-    read = {
+    read: dict[str, Callable[[Any], Any]] = {
         "completion": _completion,
         "chosen": _completion,
         "rejected": _completion,

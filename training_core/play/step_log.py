@@ -73,14 +73,14 @@ class StepLog:
 
     def batch(
         self,
+        metrics: Mapping[str, float] | None = None,
         *,
         blends: Sequence[Blend] = (),
         restart_optimizer: Sequence[str] = (),
         lr_scale: float = 1.0,
         lr_scale_of: Mapping[str, float] | None = None,
-        **metrics: float,
     ) -> StepBatch:
-        """The step's outcome; further metrics come by full name."""
+        """The step's outcome; further ``metrics`` come by full name."""
         self._show_pairs()
         means = {name: mean(values) for name, values in self._values.items()}
         return StepBatch(
@@ -88,7 +88,7 @@ class StepLog:
             pairs=self._pairs,
             demonstrations=self._demonstrations,
             samples=self.samples,
-            metrics=means | self._agreement() | self._numbers() | metrics,
+            metrics=means | self._agreement() | self._numbers() | dict(metrics or {}),
             blends=list(blends),
             restart_optimizer=tuple(restart_optimizer),
             lr_scale=lr_scale,
