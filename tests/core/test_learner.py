@@ -159,6 +159,17 @@ def test_the_scale_of_a_rollout_multiplies_its_advantage(policy):
     assert [rollout.advantage for rollout in rollouts] == [0.5, 0.0, 0.25, 0.0, 0.5, 0.1]
 
 
+def test_rollouts_that_may_be_dropped_do_not_count_without_advantage(policy):
+    settings = grpo().model_copy(update={"advantage": NoBaseline()})
+    rollouts = make_rollouts(policy, (1.0, 0.0, 0.5, 0.0, 1.0, 0.2))
+    for rollout in rollouts:
+        rollout.droppable = True
+    after, metrics, _ = updated(policy, settings, rollouts)
+    expected, alone, _ = updated(policy, settings, [rollout for rollout in rollouts if rollout.reward])
+    assert metrics["loss/policy"] == pytest.approx(alone["loss/policy"], rel=1e-6)
+    assert all(torch.allclose(after[name], expected[name], atol=1e-6) for name in after)
+
+
 def test_running_baselines_are_part_of_the_learners_state(policy):
     def learner():
         settings = spec().model_copy(update={"advantage": RoleConditioned(decay=0.5)})

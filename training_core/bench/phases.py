@@ -11,9 +11,11 @@ import torch
 
 from training_core.assembly import Parts
 from training_core.bench.roofline import Shape, synchronize
+from training_core.games.base import Games, settle
 from training_core.learn.learner import Learner
 from training_core.learn.logprobs import Text
 from training_core.learn.scoring import Scorer
+from training_core.play.match import move_prompt
 from training_core.play.records import Rollout, StepBatch
 from training_core.play.requests import Completion, Request, derive_seed
 from training_core.policies.loaded import LoadedPolicy
@@ -98,14 +100,23 @@ class Bench:
         return [prefill, decode, *self._learning(completions)]
 
     def _requests(self, max_tokens: int) -> list[Request]:
-        items = self.parts.domain.held_out(-(-self.batch // _GROUP))
-        prompts = [self.parts.method.prompts.render("solve", question=item.question) for item in items]
+        prompts = self._prompts(-(-self.batch // _GROUP))
         sampling = SamplingSpec(max_tokens=max_tokens)
         name = self.parts.roster.cast.trained[0]
         return [
             Request(policy=name, prompt=prompt, n=_GROUP, sampling=sampling, seed=derive_seed("bench", place))
             for place, prompt in enumerate(prompts)
         ]
+
+    def _prompts(self, number: int) -> list[str]:
+        """Questions to solve, or first moves of games."""
+        domain, prompts = self.parts.domain, self.parts.method.prompts
+        if not isinstance(domain, Games):
+            return [prompts.render("solve", question=item.question) for item in domain.held_out(number)]
+        rng = random.Random(0)
+        games = (domain.games[place % len(domain.games)] for place in range(number))
+        starts = ((game, settle(game.start(), rng)) for game in games)
+        return [move_prompt(prompts, game, position, position.to_move) for game, position in starts]
 
     def _sampling(self) -> tuple[Phase, Phase, list[Completion]]:
         first, whole = self._requests(1), self._requests(self.max_tokens)

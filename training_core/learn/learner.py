@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from training_core.distributed.parallel import Alone, Parallel
@@ -95,7 +96,8 @@ class Learner:
         if not (batch.rollouts or batch.pairs or batch.demonstrations or lessons):
             return {}
         metrics = {"tokens/trained": 0.0, **self._estimate_advantages(batch.rollouts)}
-        parts = self._minibatches(batch, lessons, rng)
+        kept = [rollout for rollout in batch.rollouts if rollout.advantage != 0 or not rollout.droppable]
+        parts = self._minibatches(replace(batch, rollouts=kept), lessons, rng)
         for name, trainer in self._trainers.items():
             own = [part.of(name, self._policy_of) for part in parts]
             meter, num_tokens = trainer.update(own, lr_scale=batch.lr_scale * batch.lr_scale_of.get(name, 1.0))

@@ -23,6 +23,8 @@ class Rollout:
     """Factor on the advantage, for example a discount by the turns left."""
     kl_coef: float | None = None
     """Weight of this rollout's KL penalty to the reference; None takes the loss's."""
+    droppable: bool = False
+    """Whether the batch goes on without it, its tokens uncounted, when its advantage is exactly 0."""
     advantage: float = 0.0
     """Filled in by the advantage estimator."""
     turn: Turn | None = None
@@ -70,6 +72,10 @@ class Blend:
 
     into: str
     parts: Mapping[str, float]
+    longest: float | None = None
+    """Shorten the sum to this L2 norm over all weights where it is longer; for differences of weights, such as a momentum."""
+    measures: bool = False
+    """Report ``blend/<into>_norm``, the L2 norm of the sum, and ``blend/<into>_cosine``, that of its angle to what ``into`` was."""
 
 
 @dataclass(kw_only=True)
@@ -99,7 +105,7 @@ class StepBatch:
             "demonstrations": [_to_json(demonstration, places) for demonstration in self.demonstrations],
             "samples": [sample.model_dump(mode="json") for sample in self.samples],
             "metrics": self.metrics,
-            "blends": [{"into": blend.into, "parts": dict(blend.parts)} for blend in self.blends],
+            "blends": [{**asdict(blend), "parts": dict(blend.parts)} for blend in self.blends],
             "restart_optimizer": list(self.restart_optimizer),
             "lr_scale": self.lr_scale,
             "lr_scale_of": self.lr_scale_of,
