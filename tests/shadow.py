@@ -1,18 +1,23 @@
-"""A method for tests that keeps snapshots of every kind: the last iterate as reference, the one before as rival, an average."""
+"""A method for tests that uses everything a step can hand over, and keeps snapshots of every kind: the last iterate as reference,
+the one before as rival, an average."""
 
 from typing import Literal
 
 from training_core.evaluate.held_out import Evaluation
 from training_core.methods.base import Role, RolloutCost, SelfPlay, Snapshot
-from training_core.play.records import Blend, Rollout, StepBatch
-from training_core.spec.learning import ClippedPolicyLoss
+from training_core.play.records import Blend, Demonstration, Pair, Rollout, StepBatch
+from training_core.play.step_log import turn_of
+from training_core.spec.events import SampleData
+from training_core.spec.learning import ClippedPolicyLoss, RoleConditioned
 from training_core.spec.online import OnlineSpec
+from training_core.spec.preference import PreferenceSpec
 
 DECAY = 0.75
 
 
-class ShadowSpec(OnlineSpec):
+class ShadowSpec(OnlineSpec, PreferenceSpec):
     name: Literal["shadow"] = "shadow"
+    advantage: RoleConditioned = RoleConditioned()
     loss: ClippedPolicyLoss = ClippedPolicyLoss(kl_coef=0.1)
     moves: bool = True
     """Whether the reference follows the player."""
@@ -62,7 +67,20 @@ class Shadow(SelfPlay):
             Blend(into="iterate", parts={player: 1.0}),
             Blend(into="average", parts={"average": DECAY, player: 1 - DECAY}),
         ]
-        return StepBatch(rollouts=rollouts, blends=blends if self.experiment.method.moves else [])
+        turns = [turn_of("player", completion, None) for completion in (*own, *average)]
+        better, worse = turns[0], turns[-1]
+        pairs = [
+            Pair(role="player", prompt=prompt, chosen=own[0], rejected=average[0], turns=(better, worse)),
+            Pair(role="player", prompt=prompt, chosen="3", rejected=own[1], beta=0.3),
+        ]
+        return StepBatch(
+            rollouts=rollouts,
+            pairs=pairs,
+            demonstrations=[Demonstration(role="player", prompt=prompt, completion="3", weight=0.5)],
+            samples=[SampleData(episode=f"{play.step}-0", title="1+2", turns=turns)],
+            blends=blends if self.experiment.method.moves else [],
+            lr_scale=1.0 if play.step % 2 else 0.5,
+        )
 
     async def evaluate(self, play):
         prompt, texts = self.prompts.render("solve", question="2+2"), ["4", "22"]
