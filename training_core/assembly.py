@@ -63,7 +63,7 @@ def assemble(
             parallel=parallel,
             sampler_is_learner=samples_learners_weights(spec),
         )
-        method = method_class(spec, domain, prompts_for(method_class, style))
+        method = method_class(spec, domain, prompts_for(method_class, style, task=spec.task.kind))
         on_failure.pop_all()
     return Parts(domain=domain, roster=roster, engine=engine, learner=learner, method=method)
 

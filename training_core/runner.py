@@ -214,7 +214,7 @@ class Run:
             with self._watch("wait"):
                 self._rollouts.settle()
         with self._watch("publish"):
-            blended = carry_out(played.batch.blends, self._roster.policies, moving=self._roster.moving)
+            blended = carry_out(played.batch.blends, self._roster.policies, moving=self._roster.moving, metrics=learnt)
             self._engine.publish(self._step, blended=blended)
         self._check_divergence()
         self._report.metrics(self._step_metrics(played, learnt))
@@ -265,7 +265,7 @@ class Run:
     def _lessons(self) -> list[Text]:
         assert isinstance(self.spec.method, TrainedSpec)
         rng = random.Random(derive_seed(self.spec.seed, self._step, "lessons"))
-        taught = find_curriculum(self._method.curriculum)
+        taught = find_curriculum(self._method.curriculum_on(self.spec.task.kind))
         return rehearsal_texts(self.spec.method.rehearsal, taught, self._domain, self._roster.first, rng)
 
     # Commands and checkpoints

@@ -98,6 +98,11 @@ class SelfPlay(ABC):
         self.prompts = prompts
 
     @classmethod
+    def curriculum_on(cls, task: str) -> str:
+        """What the starter of a kind of task is taught: ``curriculum``, unless the method says otherwise."""
+        return cls.curriculum
+
+    @classmethod
     @abstractmethod
     def roles(cls, spec: Any) -> tuple[Role, ...]:
         """The roles of the method under these knobs, in the order they speak."""

@@ -43,7 +43,9 @@ class StarterPrompts:
         return self._prompts[name](**values)
 
 
-def prompts_for(method: str | type[SelfPlay], style: str) -> Prompts:
-    """The wording a method uses with a model of this style."""
+def prompts_for(method: str | type[SelfPlay], style: str, *, task: str | None = None) -> Prompts:
+    """The wording a method uses with a model of this style; ``task`` is a kind of task, by default the method's first."""
     method = find_method(method) if isinstance(method, str) else method
-    return StarterPrompts(find_curriculum(method.curriculum)) if style == "starter" else ChatPrompts(method.slug)
+    if style != "starter":
+        return ChatPrompts(method.slug)
+    return StarterPrompts(find_curriculum(method.curriculum_on(task or method.tasks[0])))

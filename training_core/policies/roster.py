@@ -80,7 +80,7 @@ def load_roster(
         device=device,
         progress=progress,
         adapters=adapters,
-        curriculum=find_method(spec.method.name).curriculum,
+        curriculum=find_method(spec.method.name).curriculum_on(spec.task.kind),
     )
     if first.adapter is None:
         policies = {name: first if name == trained[0] else _whole_copy(first) for name in trained}

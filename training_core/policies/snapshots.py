@@ -6,12 +6,13 @@ each other, as an average over few steps or a small extrapolation.
 """
 
 import copy
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 import torch
 
-from training_core.distributed.tensors import part_like
+from training_core.distributed.tensors import part_like, whole
 from training_core.play.records import Blend
 from training_core.policies.loaded import LoadedPolicy, start_copy
 
@@ -28,17 +29,21 @@ def take_snapshot(policy: LoadedPolicy, name: str) -> LoadedPolicy:
         policy.model.add_adapter(name, config)
     policy.model.eval()
     snapshot = replace(policy, adapter=name)
-    _blend(Blend(into=name, parts={"": 1.0}), {name: snapshot, "": policy})
+    _blend(Blend(into=name, parts={"": 1.0}), {name: snapshot, "": policy}, {})
     return snapshot
 
 
 def carry_out(
-    blends: Iterable[Blend], policies: Mapping[str, LoadedPolicy], *, moving: Collection[str]
+    blends: Iterable[Blend],
+    policies: Mapping[str, LoadedPolicy],
+    *,
+    moving: Collection[str],
+    metrics: dict[str, float] | None = None,
 ) -> frozenset[str]:
     """Set policies to weighted sums of policies, one blend after the other, in place; returns the names of those that changed.
 
-    Sums are taken in float32 and rounded once. Raises ``ValueError`` for a policy that the run does not have, or that is not
-    ``moving`` and yet to be changed.
+    Sums are taken in float32 and rounded once. What blends are to measure is put into ``metrics``. Raises ``ValueError`` for a
+    policy that the run does not have, or that is not ``moving`` and yet to be changed.
     """
     changed = set()
     for blend in blends:
@@ -46,17 +51,38 @@ def carry_out(
             raise ValueError(f"a blend is to change {blend.into!r}; this run can change {', '.join(moving)}")
         if not blend.parts or not blend.parts.keys() <= policies.keys():
             raise ValueError(f"a blend is made of {sorted(blend.parts)}; this run has {', '.join(policies)}")
-        _blend(blend, policies)
+        _blend(blend, policies, {} if metrics is None else metrics)
         changed.add(blend.into)
     return frozenset(changed)
 
 
 @torch.no_grad()
-def _blend(blend: Blend, policies: Mapping[str, LoadedPolicy]) -> None:
+def _blend(blend: Blend, policies: Mapping[str, LoadedPolicy], metrics: dict[str, float]) -> None:
     parts = [(policies[name].tensors(), weight) for name, weight in blend.parts.items()]
-    for name, target in policies[blend.into].tensors().items():
-        if target.is_floating_point():
-            target.copy_(_weighted_sum([(tensors[name], weight) for tensors, weight in parts], target))
+    targets = {name: target for name, target in policies[blend.into].tensors().items() if target.is_floating_point()}
+
+    def total(name: str) -> torch.Tensor:
+        return _weighted_sum([(tensors[name], weight) for tensors, weight in parts], targets[name])
+
+    scale = 1.0
+    if blend.measures or blend.longest is not None:
+        products = [_products(total(name), target.float()) for name, target in targets.items()]
+        new, both, old = (sum(column) for column in zip(*products, strict=True))
+        norm = math.sqrt(new)
+        if blend.longest is not None and norm > blend.longest:
+            scale = blend.longest / norm
+        if blend.measures:
+            metrics[f"blend/{blend.into}_norm"] = norm * scale
+            metrics[f"blend/{blend.into}_cosine"] = both / math.sqrt(new * old) if new * old > 0 else 0.0
+    for name, target in targets.items():
+        target.copy_(total(name) if scale == 1.0 else total(name) * scale)
+
+
+def _products(one: torch.Tensor, other: torch.Tensor) -> tuple[float, float, float]:
+    """Inner products of two tensors with themselves and each other: one one, one other, other other."""
+    pairs = ((one, one), (one, other), (other, other))
+    first, second, third = (float(whole((a * b).sum())) for a, b in pairs)
+    return first, second, third
 
 
 def _weighted_sum(parts: Iterable[tuple[torch.Tensor, float]], target: torch.Tensor) -> torch.Tensor:
