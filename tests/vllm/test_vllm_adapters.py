@@ -8,7 +8,11 @@ from tests.vllm.leftovers import folders_in_memory, processes_of_servers
 from tests.vllm.models import random_policy, shake, with_roles
 from tests.vllm.test_vllm_engine import LONG, ask, log_prob_gap, tokens
 from training_core.engines.build import vllm_engine
+from training_core.engines.transformers import TransformersEngine
 from training_core.failures import EngineLost
+from training_core.play.records import Blend
+from training_core.play.requests import Score
+from training_core.policies.snapshots import carry_out, take_snapshot
 from training_core.spec.engine import VllmEngine as VllmSpec
 
 EXACT = 1e-4
@@ -16,7 +20,8 @@ EXACT = 1e-4
 
 @pytest.fixture(scope="module")
 def policies():
-    return with_roles(random_policy(seed=5), "proposer", "solver")
+    roles = with_roles(random_policy(seed=5), "proposer", "solver")
+    return {**roles, "past": take_snapshot(roles["solver"], "past")}
 
 
 @pytest.fixture(scope="module", params=["in_process", "server"])
@@ -65,6 +70,27 @@ def test_publishing_a_version_again_brings_the_newest_adapter(engine, policies):
     shake(policies["solver"])
     engine.publish(3)
     assert max(gaps(policies, engine.generate(everyone()))) <= EXACT
+
+
+def test_a_snapshot_keeps_its_adapter_until_it_is_blended(engine, policies):
+    request = [ask(LONG, policy="past", n=2)]
+    before = engine.generate(request)
+    shake(policies["solver"])
+    engine.publish(4)
+    assert tokens(engine.generate(request)) == tokens(before)
+    blended = carry_out([Blend(into="past", parts={"solver": 1.0})], policies, moving=("past",))
+    engine.publish(5, blended=blended)
+    (after,) = engine.generate(request)
+    with policies["solver"].active():
+        assert max(log_prob_gap(policies["solver"], completion) for completion in after) <= EXACT
+
+
+def test_scores_are_those_of_each_adapter(engine, policies):
+    requests = [Score(policy=name, prompt="2+3", texts=("5", "12")) for name in policies]
+    expected = TransformersEngine(policies, max_batch=8).score(requests)
+    for found, wanted in zip(engine.score(requests), expected, strict=True):
+        assert found == pytest.approx(wanted, abs=1e-3)
+    assert len({scores[0] for scores in expected}) >= 3
 
 
 @pytest.mark.parametrize("engine", ["server"], indirect=True)

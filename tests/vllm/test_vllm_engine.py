@@ -1,6 +1,7 @@
 """The vLLM engine against the transformers engine and the model's own logits, in process and as a server."""
 
 import threading
+from math import inf
 
 import psutil
 import pytest
@@ -11,8 +12,10 @@ from tests.vllm.models import random_policy, shake
 from training_core.engines.build import vllm_engine
 from training_core.engines.transformers import TransformersEngine
 from training_core.failures import EngineLost, failure_of
-from training_core.play.requests import Request
+from training_core.play.records import Blend
+from training_core.play.requests import Request, Score
 from training_core.policies.loaded import start_copy
+from training_core.policies.snapshots import carry_out
 from training_core.spec.engine import VllmEngine as VllmSpec
 from training_core.spec.learning import SamplingSpec
 
@@ -79,6 +82,35 @@ def test_frozen_policy_beside_it_keeps_its_weights(engine, policies):
     engine.publish(4)
     assert tokens(engine.generate([request])) == tokens(before)
     assert max(log_prob_gap(policies["start"], completion) for completion in before[0]) <= 1e-4
+
+
+@only_in_process
+def test_a_snapshot_is_served_anew_once_it_was_blended(engine, policies):
+    request = ask(LONG, policy="start", n=2)
+    before = engine.generate([request])
+    shake(policies["main"])
+    blended = carry_out([Blend(into="start", parts={"main": 1.0})], policies, moving=("start",))
+    engine.publish(5, blended=blended)
+    after = engine.generate([request])
+    assert tokens(after) != tokens(before)
+    assert max(log_prob_gap(policies["main"], completion) for completion in after[0]) <= 1e-4
+
+
+def test_scores_are_those_of_transformers(engine, policies):
+    requests = [
+        Score(policy="main", prompt="<|solve|>2+3<|go|>", texts=("5", "", "12+3")),
+        Score(policy="main", prompt=LONG, texts=("1",)),
+    ]
+    expected = TransformersEngine(policies, max_batch=64).score(requests)
+    for found, wanted in zip(engine.score(requests), expected, strict=True):
+        assert found == pytest.approx(wanted, abs=1e-3)
+
+
+def test_a_completion_that_fills_the_context_has_no_score(engine, policies):
+    prompt, room = "12", policies["main"].max_context - 2
+    ((fits, fills),) = engine.score([Score(policy="main", prompt=prompt, texts=("3" * (room - 2), "3" * (room - 1)))])
+    assert fits > -inf
+    assert fills == -inf
 
 
 def test_greedy_tokens_are_those_of_transformers(engine, policies):

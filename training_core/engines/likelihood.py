@@ -49,8 +49,8 @@ class Likelihood:
                         _Place(prompt_ids=prompt_ids, token_ids=ids, request=index, place=place)
                     )
         for name, texts in waiting.items():
-            for text, logp in zip(texts, self._logprobs(name, texts), strict=True):
-                results[text.request][text.place] = logp
+            for found, logp in zip(texts, self._logprobs(name, texts), strict=True):
+                results[found.request][found.place] = logp
         return results
 
     def _logprobs(self, name: str, texts: Sequence[Text]) -> list[float]:
