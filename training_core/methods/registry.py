@@ -29,7 +29,8 @@ def find_method(slug: str) -> type[SelfPlay]:
     if slug not in _slugs():
         raise ValueError(f"no method is called {slug!r}; known methods: {', '.join(_slugs())}")
     module = importlib.import_module(f"{methods.__name__}.{slug}")
-    return next(value for value in vars(module).values() if _is_method(value) and value.slug == slug)
+    found: type[SelfPlay] = next(v for v in vars(module).values() if _is_method(v) and v.slug == slug)
+    return found
 
 
 def _is_method(value: object) -> bool:
