@@ -126,6 +126,7 @@ def _small_spec(model: Path, num_steps: int) -> dict[str, Any]:
             "quality_samples": 1,
             "difficulty_samples": 1,
             "seed_pairs": True,
+            "pool_cap": 64,
             "sampling": {"max_tokens": 4},
         },
     }
