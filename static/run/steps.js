@@ -36,10 +36,17 @@ function mount(steps) {
     }
   }
 
+  /** Bring the open link into view inside its own list or drawing, without moving the page. */
   function reveal() {
-    const link = links[at];
-    const list = link.closest(".moves");
-    if (list) list.scrollTop = Math.max(0, link.offsetTop - list.offsetTop - list.clientHeight / 2);
+    const scroller = links[at].closest("[data-scroller]");
+    const outer = scroller.getBoundingClientRect();
+    const inner = links[at].getBoundingClientRect();
+    if (inner.top < outer.top || inner.bottom > outer.bottom) {
+      scroller.scrollTop += inner.top - outer.top - (outer.height - inner.height) / 2;
+    }
+    if (inner.left < outer.left || inner.right > outer.right) {
+      scroller.scrollLeft += inner.left - outer.left - (outer.width - inner.width) / 2;
+    }
   }
 
   steps.addEventListener("click", (event) => {
@@ -59,10 +66,11 @@ function mount(steps) {
     event.preventDefault();
     const wasOnLink = links.includes(event.target.closest("[data-step]"));
     open(towards(direction));
-    if (wasOnLink) links[at].focus();
+    if (wasOnLink) links[at].focus({ preventScroll: true });
     reveal();
   });
   steps.dataset.stepping = "";
   if (bar) bar.hidden = false;
   open(Math.max(0, links.findIndex((link) => "start" in link.dataset)));
+  reveal();
 }

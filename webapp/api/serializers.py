@@ -59,7 +59,7 @@ class MethodSerializer(serializers.Serializer[Any]):
     title = serializers.CharField()
     summary = serializers.CharField()
     group = serializers.CharField()
-    paper = PaperSerializer()
+    paper = PaperSerializer(allow_null=True)
 
 
 class RoleSerializer(serializers.Serializer[Any]):

@@ -40,8 +40,8 @@ def methods(arguments: argparse.Namespace) -> int:
 def _show_method(method: Json) -> int:
     screen.say(method["title"], style="bold")
     screen.say(method["summary"])
-    paper = method["paper"]
-    screen.say(f"{paper['authors']}, {paper['year']}: {paper['title']} (arXiv {paper['arxiv']})", style="dim")
+    if paper := method["paper"]:
+        screen.say(f"{paper['authors']}, {paper['year']}: {paper['title']} (arXiv {paper['arxiv']})", style="dim")
     presets = screen.table("preset", "title", "description")
     for preset in method["presets"]:
         presets.add_row(*screen.cells(preset["slug"], preset["title"], preset["description"]))

@@ -20,7 +20,7 @@ class MethodCard:
     title: str
     summary: str
     group: str
-    paper: Paper
+    paper: Paper | None
     results: tuple[ResultTable, ...]
     presets: tuple[Preset, ...]
     roles: tuple[Role, ...]

@@ -11,14 +11,17 @@ _COLUMN, _ROW, _MARGIN = 232, 128, 14
 _BOW = 34
 _LABEL_LIFT = 7
 _PORT_GAP = 14
+_LONGEST_LINE = 13
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnNode:
-    """``DrawnNode(id="solver", label="Solver", kind="role", hue=1, x=246, y=142)``; x and y are the upper left corner."""
+    """``DrawnNode(id="solver", label="Solver", lines=("Solver",), kind="role", hue=1, x=246, ...)``; x and y are the upper left corner."""
 
     id: str
     label: str
+    lines: tuple[str, ...]
+    """The label as it fits into the box."""
     kind: str
     hue: int
     """Hue of a role; what is no role has none and says 0."""
@@ -71,12 +74,22 @@ def _drawn_node(node: FlowNode, hue: int) -> DrawnNode:
     return DrawnNode(
         id=node.id,
         label=node.label,
+        lines=_lines(node.label),
         kind=node.kind,
         hue=hue,
         x=round(corner.x),
         y=round(corner.y),
         num_knobs=len(node.knobs),
     )
+
+
+def _lines(label: str) -> tuple[str, ...]:
+    """A long label broken at the space that leaves its halves most alike."""
+    places = [place for place, character in enumerate(label) if character == " "]
+    if len(label) <= _LONGEST_LINE or not places:
+        return (label,)
+    middle = min(places, key=lambda place: abs(place - len(label) / 2))
+    return label[:middle], label[middle + 1 :]
 
 
 def _corner(node: FlowNode) -> _Point:

@@ -1,13 +1,15 @@
 """A game as a list of moves, each with the position it led to."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from webapp.telemetry.turns import ReadTurn
 
 _MANY_COLUMNS, _SOME_COLUMNS = 16, 8
 _MOST_CARDS, _LONGEST_CARD = 12, 3
+_FACE = re.compile(r"(?:[AKQJ?]|[AKQJT2-9][♠♥♦♣shdc]|10[♠♥♦♣shdc])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class Fact:
     name: str
     value: str
     cards: tuple[str, ...]
-    """The cards to draw, where the fact names cards or a hand."""
+    """The cards to draw, where the fact names cards or a hand, or holds nothing but faces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,8 @@ class Move:
     number: int
     player: str
     """Whose move it is, without the count that tells its turns apart."""
+    made: str
+    """The move in a few words: what was read out of the text, or why nothing was."""
     turn: ReadTurn
     board: tuple[tuple[Cell, ...], ...]
     size: str
@@ -48,13 +52,15 @@ def read_moves(data: dict[str, Any], turns: Sequence[ReadTurn], titles: dict[str
     for turn, written in zip(turns, data["turns"], strict=True):
         own = written.get("scene")
         scene = own or {**scene, "marked": None}
+        player = titles.get(turn.role, turn.name)
         board = _board(scene.get("grid") or [], scene.get("marked"))
         facts = scene.get("facts") or {}
         moves.append(
             Move(
                 number=turn.index + 1,
-                player=titles.get(turn.role, turn.name),
-                turn=turn,
+                player=player,
+                made=turn.parsed or turn.note or turn.text,
+                turn=replace(turn, name=player, depth=0),
                 board=board,
                 size=_size(max(map(len, board), default=0)),
                 facts=tuple(_fact(str(name), str(value)) for name, value in facts.items()),
@@ -80,6 +86,6 @@ def _size(num_columns: int) -> str:
 
 def _fact(name: str, value: str) -> Fact:
     cards = tuple(value.replace(",", " ").split())
-    speaks_of_cards = any(word in name.lower() for word in ("card", "hand"))
-    drawable = 0 < len(cards) <= _MOST_CARDS and all(len(card) <= _LONGEST_CARD for card in cards)
-    return Fact(name=name, value=value, cards=cards if speaks_of_cards and drawable else ())
+    named = any(word in name.lower() for word in ("card", "hand")) and all(len(card) <= _LONGEST_CARD for card in cards)
+    drawn = len(cards) <= _MOST_CARDS and (named or all(map(_FACE.fullmatch, cards)))
+    return Fact(name=name, value=value, cards=cards if drawn else ())

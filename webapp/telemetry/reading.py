@@ -20,6 +20,6 @@ def read_sample(data: dict[str, Any], lens: Lens) -> dict[str, Any]:
             pairs = read_pairs(data, turns)
             return {"layout": "pairs", "pairs": pairs, "turns": thread(outside(pairs, turns))}
         case "tree":
-            return {"layout": "tree", "tree": read_tree(data, turns), "turns": thread(turns)}
+            return {"layout": "tree", "tree": read_tree(data, turns)}
         case _:
             return {"layout": "thread", "turns": thread(turns)}

@@ -24,6 +24,11 @@ def is_judge(role: str) -> bool:
     return "judge" in role
 
 
+def is_proposer(role: str) -> bool:
+    """Whether ``correct`` on this role's turns means that its question is well-posed."""
+    return "propos" in role
+
+
 def wire_event(event: Event) -> dict[str, Any]:
     """An event as the socket sends it; ``event.slim`` is its data without bodies."""
     data: dict[str, Any] = event.slim  # type: ignore[attr-defined]

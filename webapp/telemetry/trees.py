@@ -42,11 +42,14 @@ class Tree:
     width: int
     height: int
     nodes: tuple[Node, ...]
+    """As they were written, which is the order of the links' numbers."""
+    listed: tuple[Node, ...]
+    """In reading order, each followed by those it led to."""
     branches: tuple[Branch, ...]
 
 
 def read_tree(data: dict[str, Any], turns: Sequence[ReadTurn]) -> Tree:
-    """The turns as a tree that grows to the right, its nodes in reading order."""
+    """The turns as a tree that grows to the right."""
     replies = replies_of(turns)
     depths = _depths(turns)
     rows = _rows(turns, replies)
@@ -73,6 +76,7 @@ def read_tree(data: dict[str, Any], turns: Sequence[ReadTurn]) -> Tree:
         width=max((node.x for node in nodes), default=0) + WIDTH + _MARGIN,
         height=max((node.y for node in nodes), default=0) + HEIGHT + _MARGIN,
         nodes=nodes,
+        listed=tuple(nodes[turn.index] for turn in thread(turns)),
         branches=tuple(_branch(nodes[node.turn.parent], node) for node in nodes if node.turn.parent is not None),
     )
 

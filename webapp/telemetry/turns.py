@@ -7,7 +7,7 @@ from typing import Any
 
 from webapp.pages.hues import hues
 from webapp.telemetry.lens import Lens
-from webapp.telemetry.rows import is_judge
+from webapp.telemetry.rows import is_judge, is_proposer
 
 MAX_DEPTH = 5
 """Deeper turns stay at this indent; long dialogues would leave the page otherwise."""
@@ -59,11 +59,9 @@ def read_turns(data: dict[str, Any], lens: Lens) -> list[ReadTurn]:
     names = _names(roles, lens)
     tints = hues([*lens.hues, *roles])
     parents = [_parent(turn.get("parent"), index) for index, turn in enumerate(turns)]
-    answered = set(parents)
     cards: list[ReadTurn] = []
     for index, (turn, parent) in enumerate(zip(turns, parents, strict=True)):
         role, is_true = roles[index], turn.get("correct")
-        opens = parent is None and index in answered
         cards.append(
             ReadTurn(
                 index=index,
@@ -75,7 +73,7 @@ def read_turns(data: dict[str, Any], lens: Lens) -> list[ReadTurn]:
                 depth=0 if parent is None else min(cards[parent].depth + 1, MAX_DEPTH),
                 text=str(turn["text"]),
                 parsed=str(turn.get("parsed") or ""),
-                truth=_truth(role, is_true, opens=opens, moves=turn.get("scene") is not None),
+                truth=_truth(role, is_true, moves=turn.get("scene") is not None),
                 is_true=is_true,
                 rewards=dict(turn.get("rewards") or {}),
                 reward=turn.get("reward"),
@@ -114,14 +112,14 @@ def _parent(given: Any, index: int) -> int | None:
     return given if isinstance(given, int) and 0 <= given < index else None
 
 
-def _truth(role: str, is_true: bool | None, *, opens: bool, moves: bool) -> str:
+def _truth(role: str, is_true: bool | None, *, moves: bool) -> str:
     if is_true is None:
         return ""
     if moves:
         return "legal" if is_true else "not legal"
     if is_judge(role):
         return "agrees with the truth" if is_true else "against the truth"
-    if opens:
+    if is_proposer(role):
         return "well-posed" if is_true else "not well-posed"
     return "right" if is_true else "wrong"
 

@@ -29,6 +29,14 @@ def clock(unix_s: float) -> str:
 
 
 @register.filter
+def finding(value: str | float | bool) -> str:
+    """A fact of a sample in words: yes, no, a number in at most four digits, or the text itself."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+@register.filter
 def spaced(name: str) -> str:
     """``reject_reason`` as words."""
     return name.replace("_", " ")
