@@ -48,10 +48,13 @@ def _table(comparisons: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
+_TITLES = {"grpo": "GRPO", "dpo": "DPO", "ipo": "IPO", "hinge": "hinge loss", "sppo": "SPPO"}
+
+
 def _agreement(found: dict[str, Any] | None) -> list[str]:
     if not found:
         return []
-    gaps = ", ".join(f"{each['gradient_gap']:.0e} ({name.upper()})" for name, each in found.items())
+    gaps = ", ".join(f"{each['gradient_gap']:.0e} ({_TITLES[name]})" for name, each in found.items())
     return [
         f"On one batch TRL and Kumite compute the same: the gradients differ by at most {gaps} of the largest gradient.",
         "",
