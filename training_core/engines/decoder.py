@@ -44,8 +44,11 @@ class Decoder(Protocol):
     def num_tokens(self) -> int:
         """Size of the vocabulary."""
 
-    def refresh(self, *, anyway: bool = False) -> None:
+    def refresh(self) -> None:
         """Compute with the weights as they are now."""
+
+    def release(self) -> None:
+        """Give back whatever ``refresh`` makes."""
 
     def admit(self, prompts: Sequence[tuple[int, ...]], counts: Sequence[int]) -> torch.Tensor:
         """Read each prompt once, shortest first, for ``counts`` rows; gives the new rows' states, which stand behind the others."""
@@ -111,8 +114,11 @@ class GenericDecoder:
     def num_tokens(self) -> int:
         return int(self._config.vocab_size)
 
-    def refresh(self, *, anyway: bool = False) -> None:
+    def refresh(self) -> None:
         """The model's own tensors are never stale."""
+
+    def release(self) -> None:
+        """There is nothing but the model's own tensors."""
 
     @torch.no_grad()
     def admit(self, prompts: Sequence[tuple[int, ...]], counts: Sequence[int]) -> torch.Tensor:

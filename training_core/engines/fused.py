@@ -101,11 +101,11 @@ class FusedDecoder:
         anatomy = self._anatomy
         return len(anatomy.layers) * 2 * anatomy.num_kv_heads * anatomy.head_dim * anatomy.dtype.itemsize
 
-    def refresh(self, *, anyway: bool = False) -> None:
+    def refresh(self) -> None:
         """Renew the fused copies if a weight, or the active adapter, has changed since they were made."""
         with self._policy.active(), torch.no_grad():
             found = (self._policy.adapter, *((t.data_ptr(), t._version) for t in self._anatomy.tensors()))
-            if found != self._fingerprint or anyway:
+            if found != self._fingerprint:
                 self._layers = [self._fuse(layer) for layer in self._anatomy.layers]
                 self._embedding_VH = self._anatomy.embedding.weight.detach()
                 self._head_VH = weight_of(self._anatomy.head).detach()
@@ -113,6 +113,10 @@ class FusedDecoder:
                 self._norm_H = _weight(self._anatomy.norm)
                 self._norm_eps = norm_eps(self._anatomy.norm)
                 self._fingerprint = found
+
+    def release(self) -> None:
+        """Give back the fused copies until the next ``refresh``; that they are right need not be proved again."""
+        self._layers, self._fingerprint = [], ()
 
     @torch.inference_mode()
     def admit(self, prompts: Sequence[tuple[int, ...]], counts: Sequence[int]) -> torch.Tensor:

@@ -40,11 +40,12 @@ class TransformersEngine:
         self._version = version
         with self.watch("publish"):
             for decoder in self._decoders.values():
-                decoder.refresh(anyway=True)
+                decoder.release()
 
     def sleep(self) -> None:
         """Give back the copies of weights that decoding is faster with; they are made again when needed."""
-        self._decoders.clear()
+        for decoder in self._decoders.values():
+            decoder.release()
         if self._on_cuda:
             torch.cuda.empty_cache()
 
