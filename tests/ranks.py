@@ -10,7 +10,9 @@ import sys
 import traceback
 from pathlib import Path
 
+from tests.own_methods import known_as
 from tests.ports import free_port
+from tests.shadow import Shadow
 from training_core.distributed import sharding, shards  # noqa: F401 (imported once for all ranks)
 from training_core.distributed.rank import run_rank
 from training_core.spec.io import load_file
@@ -48,4 +50,5 @@ def _fork(job, rank: int, port: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(sum(not run_job(job) for job in json.loads(Path(sys.argv[1]).read_text())))
+    with known_as("shadow", Shadow):
+        sys.exit(sum(not run_job(job) for job in json.loads(Path(sys.argv[1]).read_text())))

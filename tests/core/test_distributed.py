@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +14,15 @@ import torch
 from safetensors.torch import load_file
 
 from tests.core.test_runner import REPOSITORY, facts
+from tests.own_methods import known_as
 from tests.ports import free_port
+from tests.shadow import Shadow
 from tests.tiny_model import make_tiny_model, spec_of
 from training_core import checkpoints
 from training_core.distributed.launch import conclude, gang_of
 from training_core.distributed.lifeline import RankFailure, tell
 from training_core.distributed.parallel import Alone, deal, neighbours
-from training_core.distributed.shards import load_shards
+from training_core.distributed.shards import is_sharded, load_shards
 from training_core.distributed.spread import SpreadEngine, cut
 from training_core.play.requests import Request
 from training_core.runner import Run
@@ -125,11 +128,15 @@ JOBS = {
     "adapters": ({"optimizer": "adamw", "adapters": True, "format": "sharded"}, 2, None),
     "begun by two": ({"optimizer": "adamw", "steps": 2, "format": "sharded"}, 2, None),
     "begun by one": ({"optimizer": "adamw"}, 2, "one"),
+    "snapshots": ({"name": "shadow", "format": "sharded", "learner": {"ahead": 1}}, 2, None),
+    "adapters with snapshots": ({"name": "shadow", "adapters": True}, 2, "one"),
 }
 
 
-def small_spec(model, *, processes=1, optimizer="adamw", steps=4, format="whole", adapters=False, **changes):
-    plain = spec_of(model).method.model_dump()
+def small_spec(
+    model, *, processes=1, name="mae", optimizer="adamw", steps=4, format="whole", adapters=False, **changes
+):
+    plain = spec_of(model).method.model_dump() if name == "mae" else {"name": name, "sampling": {"max_tokens": 8}}
     method = {**plain, "optimizer": {"kind": optimizer, "lr": 1e-3, "micro_batch_tokens": 256, "minibatches": 2}}
     if adapters:
         changes |= {"model": {"source": str(model), "adapter": {"rank": 4}}, "weights": {"kind": "adapters"}}
@@ -147,10 +154,18 @@ def small_spec(model, *, processes=1, optimizer="adamw", steps=4, format="whole"
 @pytest.fixture(scope="module")
 def folders(model, tmp_path_factory):
     """Runs of two processes and, under "one ...", the same runs of one."""
+    with known_as("shadow", Shadow):
+        return run_all(model, tmp_path_factory)
+
+
+def run_all(model, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     for name in ("adamw", "muon, ahead", "adapters"):
         Run(small_spec(model, **{**JOBS[name][0], "format": "whole"}), root / f"one {name}").execute()
     Run(small_spec(model, steps=2), root / "begun by one").execute()
+    for name in ("snapshots", "adapters with snapshots"):
+        Run(small_spec(model, **{**JOBS[name][0], "format": "whole"}), root / f"one {name}").execute()
+    Run(small_spec(model, steps=2, name="shadow", adapters=True), root / "adapters with snapshots").execute()
     jobs = []
     for name, (changes, processes, resumed) in JOBS.items():
         spec = root / f"{name}.yaml"
@@ -163,6 +178,9 @@ def folders(model, tmp_path_factory):
     )
     assert done.returncode == 0
     Run(small_spec(model), root / "begun by two").execute(resume=True)
+    shutil.copytree(root / "snapshots", root / "snapshots begun by two")
+    shutil.rmtree(root / "snapshots begun by two" / "checkpoints" / "step-000004")
+    Run(small_spec(model, name="shadow", learner={"ahead": 1}), root / "snapshots begun by two").execute(resume=True)
     return root
 
 
@@ -218,6 +236,31 @@ def test_shards_are_safetensors_and_hold_what_one_file_holds(folders, model):
     assert texts(folders / "adapters") == texts(folders / "one adapters")
     found = load_shards(place / "policy-solver", lambda _name, shape, dtype: torch.empty(shape, dtype=dtype), size=1)
     assert distance(found, weights_of(folders / "one adapters", policy="policy-solver")) < 2e-5
+
+
+def parts_of(folder, policy):
+    """The policy of the last checkpoint, written whole or in parts."""
+    place = folder / "checkpoints" / "step-000004" / checkpoints.policy_folder(policy)
+    if is_sharded(place):
+        return load_shards(place, lambda _name, shape, dtype: torch.empty(shape, dtype=dtype), size=1)
+    return load_file(next(place.glob("*model.safetensors")))
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "player"),
+    [
+        ("snapshots", "one snapshots", "main"),
+        ("adapters with snapshots", "one adapters with snapshots", "player"),
+        ("snapshots begun by two", "one snapshots", "main"),
+    ],
+)
+def test_snapshots_are_the_same_in_one_process_and_in_two(name, one, player, folders):
+    assert last_state(folders / name)["text"] == "Finished all 4 steps."
+    for policy in (player, "iterate", "average", "past"):
+        assert distance(parts_of(folders / name, policy), parts_of(folders / one, policy)) < 1e-4
+    assert distance(parts_of(folders / name, "past"), parts_of(folders / name, player)) > 5e-4
+    measured, expected = (Run(None, folders / each).series("eval/past") for each in (name, one))
+    assert measured[-1][1] == pytest.approx(expected[-1][1], abs=1e-3)
 
 
 def test_a_library_call_says_how_to_start_several_processes(model, tmp_path):
