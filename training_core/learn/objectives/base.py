@@ -5,6 +5,7 @@ Shapes: N completion tokens, laid end to end.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -88,6 +89,21 @@ class PolicyPasses:
     ) -> list[tuple[list[AnyText], int]]:
         """Micro-batches of this process for the policy, or for ``score``; each with 1, or with 0 where it must not count."""
         return own_micro_batches(score or self.score, texts, budget_tokens=self._budget_tokens, parallel=self.parallel)
+
+    @contextmanager
+    def as_reference(self) -> Iterator[Scorer]:
+        """The reference, ready to score without gradient; its adapter may share the policy's model, and drops nothing out."""
+        assert self.reference is not None
+        model = self.reference.policy.model
+        with torch.no_grad(), self.reference.policy.active():
+            in_training = model.training
+            if in_training:
+                model.eval()
+            try:
+                yield self.reference
+            finally:
+                if in_training:
+                    model.train()
 
     @property
     def tells(self) -> bool:

@@ -118,10 +118,9 @@ class PolicyGradient(Objective):
         return flat([[row.kl_coef] * len(row.token_ids) for row in rows], self._passes.policy.model.device)
 
     def _reference_logprobs(self, rows: Sequence[Row]) -> torch.Tensor | None:
-        reference = self._passes.reference
-        if reference is None or all(row.kl_coef == 0 for row in rows):
+        if all(row.kl_coef == 0 for row in rows):
             return None
-        with self._passes.watch("logprobs"), torch.no_grad(), reference.policy.active():
+        with self._passes.watch("logprobs"), self._passes.as_reference() as reference:
             logp_N, _ = reference(rows, temperature=self._temperature)
         return logp_N
 

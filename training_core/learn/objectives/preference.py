@@ -57,7 +57,6 @@ class Preference(Objective):
             )
         self._loss = loss
         self._passes = passes
-        self._reference = passes.reference
         self._imitation_coef = imitation_coef
         self._num_pairs = 0
         self._logratios: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -90,9 +89,9 @@ class Preference(Objective):
     def _with_reference(self, texts: Sequence[PairText]) -> list[PairText]:
         """The pairs with their log-probs under the reference; every process computes a part."""
         found: list[tuple[int, tuple[float, float]]] = []
-        with self._passes.watch("logprobs"), torch.no_grad(), self._reference.policy.active():
-            for batch, counts in self._passes.micro_batches(texts, score=self._reference):
-                chosen_P, rejected_P = _summed_logprobs(self._reference, batch)
+        with self._passes.watch("logprobs"), self._passes.as_reference() as reference:
+            for batch, counts in self._passes.micro_batches(texts, score=reference):
+                chosen_P, rejected_P = _summed_logprobs(reference, batch)
                 if counts:
                     sums = zip(chosen_P.tolist(), rejected_P.tolist(), strict=True)
                     found += [(text.place, both) for text, both in zip(batch, sums, strict=True)]
