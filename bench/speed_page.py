@@ -95,7 +95,9 @@ def _scaling(found: dict[str, Any]) -> list[str]:
         memory = found["memory"]
         parts += [
             f"**Memory.** Over {memory['steps']:,} steps of a very small run resident memory was {memory['first_quarter_mib']:.0f} MiB "
-            f"in the first quarter and {memory['last_quarter_mib']:.0f} MiB in the last.",
+            f"in the first quarter and {memory['last_quarter_mib']:.0f} MiB in the last:",
+            "",
+            "![Resident memory over steps](memory.svg)",
             "",
         ]
     return parts
