@@ -5,6 +5,7 @@ import random
 import pytest
 
 from tests.tiny_model import make_tiny_model
+from training_core.curricula import base
 from training_core.curricula.registry import curriculum_names, find_curriculum
 from training_core.learn.rehearsal import rehearsal_texts
 from training_core.methods.registry import find_method
@@ -59,7 +60,8 @@ def test_its_lessons_are_in_its_vocabulary_fit_the_context_and_end(taught):
                 assert completion.count(language.END) == 1
 
 
-def test_its_exam_gives_the_scores_that_its_teaching_waits_for(taught, tmp_path):
+def test_its_exam_gives_the_scores_that_its_teaching_waits_for(taught, tmp_path, monkeypatch):
+    monkeypatch.setattr(base, "MAX_TOKENS", 6)  # untaught models never end by themselves
     curriculum, domain = taught
     policy = load(make_tiny_model(tmp_path / "tiny", curriculum=curriculum.name), curriculum=curriculum.name, task=None)
     scores = examine(policy, curriculum, domain, num_items=2, breathe=lambda: None)
