@@ -333,12 +333,10 @@ KINDS = pytest.mark.parametrize(
     ("player", "changes"),
     [
         ("main", {}),
-        ("main", {"adapter": LORA}),
         ("player", {"weights": {"kind": "separate"}}),
         ("player", {"weights": {"kind": "adapters"}, "adapter": LORA, "learner": {"ahead": 1}}),
-        ("main", {"learner": {"ahead": 1}}),
     ],
-    ids=["one", "adapter", "separate", "adapters ahead", "ahead"],
+    ids=["one", "separate", "adapters ahead"],
 )
 
 
@@ -369,11 +367,11 @@ def test_snapshots_follow_their_blends_and_runs_resume_bit_by_bit(player, change
 def test_the_reference_is_the_snapshot(adapter, model, tmp_path):
     """A reference that is what the step began with has a divergence of 0; one that stays behind has not."""
     for name, moves in (("moves", True), ("stays", False)):
-        Run(spec(model, moves=moves, adapter=adapter), tmp_path / name).execute()
+        Run(spec(model, moves=moves, adapter=adapter, steps=2), tmp_path / name).execute()
     following = dict(Run(None, tmp_path / "moves").series("kl/policy_start"))
     left = dict(Run(None, tmp_path / "stays").series("kl/policy_start"))
     assert all(abs(value) < 1e-6 for value in following.values())
-    assert left[1] < 1e-6 < 1e-5 < left[4]
+    assert left[1] < 1e-6 < 1e-5 < left[2]
 
 
 def test_a_snapshot_of_a_checkpoint_can_be_loaded_as_a_model(model, tmp_path):
