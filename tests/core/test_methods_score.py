@@ -216,6 +216,7 @@ def test_evaluation_asks_for_as_many_attempts_as_it_is_told():
     [
         ({"loss": {"kl_coef": 0.1}}, "leave loss.kl_coef at 0"),
         ({"advantage": {"kind": "leave_one_out"}}, "episodes_per_problem is 1"),
+        ({"adaptive_beta2": True, "sampling": {"temperature": 0.7}}, "holds at temperature 1 only"),
     ],
 )
 def test_what_cannot_work_is_refused_with_a_sentence(method, message):

@@ -93,6 +93,11 @@ class ScoreSpec(OnlineSpec):
     def _fits_together(self) -> "ScoreSpec":
         if self.loss.kl_coef > 0:
             raise ValueError("beta1 and beta2 are the KL weights of this method; leave loss.kl_coef at 0")
+        if self.adaptive_beta2 and self.sampling.temperature != 1:
+            raise ValueError(
+                "adaptive_beta2 measures the KL on what is sampled, which holds at temperature 1 only; set "
+                f"sampling.temperature to 1 (it is {self.sampling.temperature:g}), or switch adaptive_beta2 off"
+            )
         if self.advantage.kind in {"group_relative", "leave_one_out"} and self.episodes_per_problem < 2:
             raise ValueError(
                 f"advantage.kind is {self.advantage.kind}, which compares episodes of one problem, but "
@@ -157,10 +162,8 @@ class Score(SelfPlay):
         )
         episodes = [episode for problem in played for episode in problem]
         # What the policy changes is told by episodes that are all its own.
-        own = [(each.first, each.second) for each in episodes if not each.offline] or [
-            (each.first, each.second) for each in episodes
-        ]
-        found = transitions(own)
+        own = [each for each in episodes if not each.offline] or episodes
+        found = transitions([(each.first, each.second) for each in own])
         self._plateau.see(found["accuracy_2"])
         if self.stage == 1 and self.spec.adaptive_beta2:
             await self._adapt(play, log, episodes, reward=found["accuracy_2"])
@@ -183,17 +186,12 @@ class Score(SelfPlay):
         """Both attempts of every episode of a problem."""
         offline = play.rng.random() < self.spec.offline_first_attempts
         prompt = self.prompts.render("solve", question=item.question)
-        firsts = await play.say(BASE if offline else FIRST, prompt, n=self.spec.episodes_per_problem)
-        seconds = await play.gather(
-            play.say(SECOND, self._again(item.question, read_attempt(self.domain, item, first))) for first in firsts
-        )
+        said = await play.say(BASE if offline else FIRST, prompt, n=self.spec.episodes_per_problem)
+        firsts = [read_attempt(self.domain, item, completion) for completion in said]
+        replies = await play.gather(play.say(SECOND, self._again(item.question, first)) for first in firsts)
+        seconds = [read_attempt(self.domain, item, reply[0]) for reply in replies]
         episodes = [
-            _Episode(
-                item=item,
-                first=read_attempt(self.domain, item, first),
-                second=read_attempt(self.domain, item, second[0]),
-                offline=offline,
-            )
+            _Episode(item=item, first=first, second=second, offline=offline)
             for first, second in zip(firsts, seconds, strict=True)
         ]
         for place, episode in enumerate(episodes):
@@ -254,7 +252,9 @@ class Score(SelfPlay):
             self.beta2 = self.beta2**_SMOOTHING * wanted ** (1 - _SMOOTHING)
 
     async def _divergence(self, play: Play, firsts: "Sequence[tuple[Item, Attempt]]") -> float | None:
-        """KL of whole first attempts to the base model, in nats, estimated on what was sampled at temperature 1."""
+        """KL of whole first attempts to the base model, in nats, estimated on what was sampled; None at another temperature than 1."""
+        if self.spec.sampling.temperature != 1:
+            return None
         whole = [(item, attempt.completion) for item, attempt in firsts if attempt.completion.ended]
         scores = await play.gather(
             play.score(BASE, self.prompts.render("solve", question=item.question), [completion.text])
