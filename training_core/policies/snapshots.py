@@ -29,7 +29,7 @@ def take_snapshot(policy: LoadedPolicy, name: str) -> LoadedPolicy:
         policy.model.add_adapter(name, config)
     policy.model.eval()
     snapshot = replace(policy, adapter=name)
-    _blend(Blend(into=name, parts={"": 1.0}), {name: snapshot, "": policy}, {})
+    _blend(Blend(into=name, parts={"": 1.0}), {name: snapshot, "": policy})
     return snapshot
 
 
@@ -51,38 +51,42 @@ def carry_out(
             raise ValueError(f"a blend is to change {blend.into!r}; this run can change {', '.join(moving)}")
         if not blend.parts or not blend.parts.keys() <= policies.keys():
             raise ValueError(f"a blend is made of {sorted(blend.parts)}; this run has {', '.join(policies)}")
-        _blend(blend, policies, {} if metrics is None else metrics)
+        found = _blend(blend, policies)
+        if metrics is not None:
+            metrics |= found
         changed.add(blend.into)
     return frozenset(changed)
 
 
 @torch.no_grad()
-def _blend(blend: Blend, policies: Mapping[str, LoadedPolicy], metrics: dict[str, float]) -> None:
+def _blend(blend: Blend, policies: Mapping[str, LoadedPolicy]) -> dict[str, float]:
+    """Carry out one blend; returns what it is to measure."""
     parts = [(policies[name].tensors(), weight) for name, weight in blend.parts.items()]
     targets = {name: target for name, target in policies[blend.into].tensors().items() if target.is_floating_point()}
 
-    def total(name: str) -> torch.Tensor:
-        return _weighted_sum([(tensors[name], weight) for tensors, weight in parts], targets[name])
+    def total(name: str, *, scale: float = 1.0) -> torch.Tensor:
+        return _weighted_sum([(tensors[name], weight * scale) for tensors, weight in parts], targets[name])
 
-    scale = 1.0
+    scale, metrics = 1.0, {}
     if blend.measures or blend.longest is not None:
-        products = [_products(total(name), target.float()) for name, target in targets.items()]
-        new, both, old = (sum(column) for column in zip(*products, strict=True))
-        norm = math.sqrt(new)
+        norm, cosine = _norm_and_cosine((total(name), target.float()) for name, target in targets.items())
         if blend.longest is not None and norm > blend.longest:
             scale = blend.longest / norm
         if blend.measures:
-            metrics[f"blend/{blend.into}_norm"] = norm * scale
-            metrics[f"blend/{blend.into}_cosine"] = both / math.sqrt(new * old) if new * old > 0 else 0.0
+            metrics = {f"blend/{blend.into}_norm": norm * scale, f"blend/{blend.into}_cosine": cosine}
     for name, target in targets.items():
-        target.copy_(total(name) if scale == 1.0 else total(name) * scale)
+        target.copy_(total(name, scale=scale))
+    return metrics
 
 
-def _products(one: torch.Tensor, other: torch.Tensor) -> tuple[float, float, float]:
-    """Inner products of two tensors with themselves and each other: one one, one other, other other."""
-    pairs = ((one, one), (one, other), (other, other))
-    first, second, third = (float(whole((a * b).sum())) for a, b in pairs)
-    return first, second, third
+def _norm_and_cosine(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> tuple[float, float]:
+    """L2 norm of the first tensors laid end to end, and the cosine of their angle to the second ones; 0 where either is 0."""
+    new = both = old = 0.0
+    for one, other in pairs:
+        new += float(whole((one * one).sum()))
+        both += float(whole((one * other).sum()))
+        old += float(whole((other * other).sum()))
+    return math.sqrt(new), both / math.sqrt(new * old) if new * old > 0 else 0.0
 
 
 def _weighted_sum(parts: Iterable[tuple[torch.Tensor, float]], target: torch.Tensor) -> torch.Tensor:
