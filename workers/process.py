@@ -20,7 +20,7 @@ from workers.output import OutputLog
 _PR_SET_PDEATHSIG = 1
 _PASSED_ON = frozenset({"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "XDG_CACHE_HOME"})
 _PASSED_ON |= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
-_PASSED_ON |= {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"}
+_PASSED_ON |= {"KUMITE_METHODS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"}
 _PASSED_ON_PREFIXES = ("LC_", "HF_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "TORCH_", "PYTORCH_")
 """Everything else stays behind: the settings of the web, the database and Redis are no business of a run."""
 

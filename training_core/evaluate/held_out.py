@@ -2,12 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from training_core.play.play import Play
 from training_core.play.requests import Completion
+from training_core.rewards.tags import last_tag
 from training_core.spec.events import EvaluationItem, League
 from training_core.spec.learning import SamplingSpec
+from training_core.spec.trained import TrainedSpec
 from training_core.tasks.base import Domain, Item
+
+if TYPE_CHECKING:
+    from training_core.methods.base import SelfPlay
 
 NUM_SHOWN = 8
 
@@ -33,6 +39,25 @@ class Answered:
     item: Item
     sampled: list[str | None]
     greedy: str | None
+
+
+async def held_out_accuracy(play: Play, method: "SelfPlay", *, role: str) -> Evaluation:
+    """Accuracy of a role that is asked by the prompt ``solve`` and answers between answer tags: the least an evaluation measures."""
+    settings, spec = method.experiment.evaluation, method.experiment.method
+    assert isinstance(spec, TrainedSpec)
+    items = method.domain.held_out(settings.num_items)
+    answered = await answer_held_out(
+        play,
+        items,
+        role=role,
+        prompt=lambda question: method.prompts.render("solve", question=question),
+        read=lambda completion: last_tag(completion.text, "answer"),
+        samples_per_item=settings.samples_per_item,
+        sampling=spec.sampling,
+    )
+    return Evaluation(
+        num_items=len(items), scores=accuracy(method.domain, answered), items=shown_items(method.domain, answered)
+    )
 
 
 async def answer_held_out(

@@ -73,7 +73,7 @@ class SelfPlay(ABC):
     title: ClassVar[str]
     summary: ClassVar[str]
     group: ClassVar[str]
-    paper: ClassVar[Paper]
+    paper: ClassVar[Paper | None]
     results: ClassVar[tuple[ResultTable, ...]]
     flow_nodes: ClassVar[tuple[FlowNode, ...]]
     flow_edges: ClassVar[tuple[FlowEdge, ...]]
@@ -130,10 +130,10 @@ class SelfPlay(ABC):
     async def evaluate(self, play: "Play") -> "Evaluation":
         """Measure on held-out items; must leave the method's state as it was."""
 
-    @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """Everything the method remembers between steps, as JSON values."""
+        """Everything the method remembers between steps, as JSON values; a method without a memory leaves this as it is."""
+        return {}
 
-    @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
+        return

@@ -99,7 +99,8 @@ class Card:
     group: str
     """Heading in the gallery, such as "Online self-play with a judge"."""
     headline_metric: str
-    paper: Paper
+    paper: Paper | None
+    """None for an idea of one's own."""
     results: tuple[ResultTable, ...]
     flow_nodes: tuple[FlowNode, ...]
     flow_edges: tuple[FlowEdge, ...]
@@ -118,19 +119,20 @@ class Card:
 
 @cache
 def read_card(slug: str) -> Card:
-    """The card of a method; a key that is missing or unknown is an error of the method's author."""
+    """The card of a method; only ``paper``, ``results`` and ``prompts`` may be missing, and no key may be unknown."""
     raw: dict[str, Any] = yaml.safe_load(_path_of(slug).read_text(encoding="utf-8"))
-    flow = raw.pop("flow")
+    flow, paper = raw.pop("flow"), raw.pop("paper", None)
     return Card(
-        paper=Paper(**raw.pop("paper")),
+        paper=paper and Paper(**paper),
         results=tuple(
             ResultTable(caption=t["caption"], columns=tuple(t["columns"]), rows=tuple(tuple(row) for row in t["rows"]))
-            for t in raw.pop("results")
+            for t in raw.pop("results", [])
         ),
         flow_nodes=tuple(FlowNode(**{**node, "knobs": tuple(node.get("knobs", ()))}) for node in flow["nodes"]),
         flow_edges=tuple(FlowEdge(**edge) for edge in flow["edges"]),
         charts=(*(_chart(chart) for chart in raw.pop("charts")), *common_charts()),
         presets=tuple(Preset(**preset) for preset in raw.pop("presets")),
+        prompts=raw.pop("prompts", {}),
         **raw,
     )
 
