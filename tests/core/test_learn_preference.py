@@ -8,14 +8,12 @@ from string import ascii_lowercase
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer, models
 from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
 
 from tests.tiny_policy import make_tiny_policy
 from training_core.learn.learner import Learner
 from training_core.learn.logprobs import Text, completion_logprobs
-from training_core.learn.objectives.base import MiniBatch
 from training_core.learn.preference_losses import PairTensors, preference_loss
 from training_core.play.records import Blend, Demonstration, Pair, Rollout, StepBatch
 from training_core.play.requests import Completion
@@ -266,29 +264,6 @@ def test_the_step_size_follows_the_scale_of_the_batch(policy):
         after = twin.model.state_dict()
         moved.append(sum(float((after[name] - value).abs().sum()) for name, value in before.items()))
     assert moved[1] == pytest.approx(moved[0] / 2, rel=1e-3)
-
-
-def test_a_reference_that_shares_the_policys_model_drops_nothing_out(policy):
-    config = LoraConfig(
-        r=4, lora_alpha=8, lora_dropout=0.5, target_modules=["q_proj", "v_proj"], init_lora_weights=False
-    )
-    model = get_peft_model(policy.model, config, adapter_name="main")
-    model.add_adapter("iterate", config)
-    model.load_state_dict(
-        {name.replace("main", "iterate"): value for name, value in model.state_dict().items() if ".main." in name},
-        strict=False,
-    )
-    player, iterate = (replace(policy, model=model, adapter=name) for name in ("main", "iterate"))
-    with iterate.active():
-        model.eval()
-        expected = [float(sequence_logp(iterate, "bd", ids).detach()) for ids in ((1, 0), (5, 5, 5, 0))]
-    learner = learner_of(player, iterate)
-    objective = learner._trainers["main"]._objectives[0]
-    model.train()
-    with player.active():
-        (share,) = objective.shares([MiniBatch(pairs=[pairs()[1]])], num_updates=1)
-    assert model.training
-    assert share.losses.args[0][0].reference_logp == pytest.approx(expected, abs=1e-5)
 
 
 def test_without_reference_the_learner_says_what_to_do(policy):

@@ -92,18 +92,10 @@ class PolicyPasses:
 
     @contextmanager
     def as_reference(self) -> Iterator[Scorer]:
-        """The reference, ready to score without gradient; its adapter may share the policy's model, and drops nothing out."""
+        """The reference, ready to score without gradient."""
         assert self.reference is not None
-        model = self.reference.policy.model
         with torch.no_grad(), self.reference.policy.active():
-            in_training = model.training
-            if in_training:
-                model.eval()
-            try:
-                yield self.reference
-            finally:
-                if in_training:
-                    model.train()
+            yield self.reference
 
     @property
     def tells(self) -> bool:
