@@ -120,6 +120,16 @@ def refused(source, **settings):
     return str(caught.value)
 
 
+def test_a_text_that_spells_a_special_token_is_read_as_one_by_the_starter_only(folder):
+    starter = load(folder)
+    (mark, end) = starter.encode_completion(language.SOLVE)
+    assert {end} == starter.end_ids
+    spelled = replace(starter, style="chat").encode_completion(language.SOLVE)
+    assert mark not in spelled
+    assert starter.decode([spelled[:-1]]) == [language.SOLVE]
+    assert starter.encode_completion(language.SOLVE) == [mark, end]
+
+
 def test_a_missing_folder_is_refused(tmp_path):
     assert "no model folder at" in refused(tmp_path / "nowhere")
 

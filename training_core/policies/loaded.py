@@ -82,9 +82,13 @@ class LoadedPolicy:
         return list(self.tokenizer.encode(prompt, add_special_tokens=False))
 
     def encode_completion(self, text: str) -> list[int]:
-        """Token ids of a text as the whole completion of a prompt, with the token that ends it."""
+        """Token ids of a text as the whole completion of a prompt, with the token that ends it.
+
+        Only the starter speaks in special tokens; elsewhere a text that spells one, such as an end of turn, stays a text.
+        """
         end = self.tokenizer.eos_token_id
-        return [*self.tokenizer.encode(text, add_special_tokens=False), min(self.end_ids) if end is None else end]
+        ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=self.style == "chat")
+        return [*ids, min(self.end_ids) if end is None else end]
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Texts of completions whose end tokens were taken off already."""

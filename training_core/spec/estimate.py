@@ -112,15 +112,13 @@ def _memory(spec: ExperimentSpec, params: float, completions: int, length: int) 
     snapshot = params * weight if adapter is None else trained * 4
     state = base + num_trained * trained * per_trained + num_snapshots * snapshot
     num_processes = spec.resources.num_processes
-    own = [name for name in parts.speakers if name != START]
+    own = sum(name != START for name in parts.speakers)
     if spec.engine.kind == "vllm":
         sampler = params * weight * (len(parts.speakers) if adapter is None else 1) * num_processes
     elif num_processes > 1:
-        sampler = len(own) * trained * weight * num_processes + base * (num_processes - 1)
-    elif spec.learner.ahead:
-        sampler = num_trained * trained * weight
+        sampler = own * trained * weight * num_processes + base * (num_processes - 1)
     else:
-        sampler = 0.0
+        sampler = num_trained * trained * weight * spec.learner.ahead
     batch = min(completions, spec.engine.max_batch * num_processes)
     keys_and_values = batch * length * 1.5 * weight * _KV_BYTES_PER_PARAM_ROOT * math.sqrt(params)
     return state * _ACTIVATION_SHARE + sampler + keys_and_values
