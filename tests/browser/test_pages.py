@@ -84,7 +84,8 @@ def test_signing_in_by_keyboard_alone(visit: Visit, ada: User, workspace: Worksp
 
 def test_composing_and_launching(visit: Visit, ada: User, workspace: Workspace) -> None:
     page = visit.sign_in(ada).goto("/methods/")
-    page.get_by_role("link", name="Starter demo").click()
+    card = page.get_by_role("article").filter(has=page.get_by_role("heading", name="Multi-Agent Evolve"))
+    card.get_by_role("link", name="Starter demo").click()
     page.get_by_label("Name", exact=True).fill("From the browser")
     steps = page.get_by_label("Steps", exact=True)
     steps.fill("0")

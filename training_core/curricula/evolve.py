@@ -30,7 +30,7 @@ _EXAM_SEED = 31
 
 def solve(domain: Domain, rng: random.Random, careful: bool) -> tuple[str, str]:
     item = domain.sample(rng)
-    thoughts, answer = _pupil(domain, item, rng, slips=0.0 if careful else 1.0)
+    thoughts, answer = pupil(domain, item, rng, slips=0.0 if careful else 1.0)
     return language.solve_prompt(item.question), _completion(thoughts, "answer", answer)
 
 
@@ -81,7 +81,7 @@ def malformed(domain: Domain, question: str, rng: random.Random) -> str:
             return spoiled
 
 
-def _pupil(domain: Domain, item: Item, rng: random.Random, *, slips: float) -> tuple[str, str]:
+def pupil(domain: Domain, item: Item, rng: random.Random, *, slips: float) -> tuple[str, str]:
     """Working and answer of a pupil who slips now and then; ``slips`` scales how often."""
     if isinstance(domain, Arithmetic):
         written = working.columns(item.question, slip_rate=slips * COLUMN_SLIPS, rng=rng)
@@ -94,7 +94,7 @@ def _wrong(domain: Domain, item: Item, rng: random.Random) -> str:
     """Mostly the careless pupil's own mistakes, then mistakes of any kind, and a few answers that are none."""
     kind = rng.choices(("pupil", "any", "noise"), (6, 5, 1))[0]
     for _ in range(8 if kind == "pupil" else 0):
-        _, answer = _pupil(domain, item, rng, slips=1.0)
+        _, answer = pupil(domain, item, rng, slips=1.0)
         if not domain.check(answer, item.answer):
             return answer
     if kind == "noise":
