@@ -93,7 +93,7 @@ def test_every_setting_of_a_spec_has_a_field(method: str) -> None:
             found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}"}
         return found
 
-    constant = {"method.name", "method.loss.kind", "engine.kind"}
+    constant = {"method.name", "method.loss.kind", "method.preference.kind", "engine.kind"}
     assert leaves(spec) - constant <= known
 
 
