@@ -1,8 +1,8 @@
 """The knobs of every method that trains a policy: sampling, optimiser, rehearsal."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from training_core.methods.base import MethodSpec
 from training_core.spec.base import Block, Group, Unit
@@ -20,11 +20,20 @@ class RehearsalSpec(Block):
     """Share of the texts that show judging; the rest shows proposing. Answers are never rehearsed."""
 
 
+def _optimizer_last(schema: dict[str, Any]) -> None:
+    """Show what is learnt from before how: a form lists fields in the order of the schema."""
+    properties = schema["properties"]
+    for name in ("optimizer", "rehearsal"):
+        properties[name] = properties.pop(name)
+
+
 class TrainedSpec(MethodSpec):
     """What every method that trains has; its families add what they learn from.
 
     A spec without the field ``loss`` cannot hand over rollouts, one without ``preference`` no pairs.
     """
+
+    model_config = ConfigDict(json_schema_extra=_optimizer_last)
 
     sampling: Annotated[SamplingSpec, Group("Sampling")] = SamplingSpec()
     """How completions are drawn while training."""
