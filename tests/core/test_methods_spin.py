@@ -199,7 +199,7 @@ def test_steps_that_do_not_fit_are_refused_with_the_right_number():
     with pytest.raises(SpecError, match="need at least 14 steps, but steps is 10"):
         parse_spec({"steps": 10, "method": {"name": "spin"}})
     with pytest.raises(SpecError, match="take 10942 steps, but steps is 300; set steps to 10942"):
-        parse_spec({"steps": 300, "method": {"name": "spin", "n_prompts": 50_000}})
+        parse_spec({"steps": 300, "method": {"name": "spin", "num_prompts": 50_000}})
 
 
 def test_playing_ahead_of_the_opponent_is_refused():

@@ -46,17 +46,17 @@ class SpinSpec(PreferenceSpec):
     """Passes over the pairs of a round (released code: 6)."""
     pairs_per_step: Annotated[int, Field(ge=1, le=65_536), Group("Rounds"), Unit("pairs")] = 64
     """Pairs of one step."""
-    n_prompts: Annotated[int, Field(ge=1, le=10_000_000), Group("Rounds"), Unit("prompts")] | None = None
+    num_prompts: Annotated[int, Field(ge=1, le=10_000_000), Group("Rounds"), Unit("prompts")] | None = None
     """Prompts that every opponent answers (paper: 50,000). Empty takes as many as the run's steps have room for."""
-    carry_previous: Annotated[bool, Group("Rounds")] = True
+    carry_previous: Annotated[bool, Field(title="Carry previous pairs"), Group("Rounds")] = True
     """Train on the pairs of the round before as well; they are compared with the newer opponent."""
     self_play: Annotated[bool, Group("Rounds")] = True
     """Off imitates the demonstrations for as many steps without any opponent: the paper's comparison with more fine-tuning."""
     skip_identical: Annotated[bool, Group("Rounds")] = False
     """Leave out pairs whose two sides are equal. They have no gradient; the paper keeps them."""
-    lr_late: Annotated[float, Field(gt=0, le=10), Group("Rounds")] = 0.2
+    lr_late: Annotated[float, Field(gt=0, le=10, title="Late learning rate"), Group("Rounds")] = 0.2
     """Factor on the step size in the second half of the rounds (paper: 5e-7, then 1e-7)."""
-    warmup_share: Annotated[float, Field(ge=0, lt=1), Group("Rounds")] = 0.1
+    warmup_share: Annotated[float, Field(ge=0, lt=1, title="Warm-up share"), Group("Rounds")] = 0.1
     """Share of each round over which the step size grows from 0. RMSprop begins with steps far too large without it."""
     decay: Annotated[Literal["linear", "constant"], Group("Rounds")] = "linear"
     """linear lets the step size fall to 0 at the end of each round; constant keeps it after the warm-up."""
@@ -89,7 +89,7 @@ class SpinSpec(PreferenceSpec):
             pairs_per_step=self.pairs_per_step,
             carries=self.carry_previous,
         )
-        return fitting_plan(shape, steps) if self.n_prompts is None else exact_plan(shape, steps, self.n_prompts)
+        return fitting_plan(shape, steps) if self.num_prompts is None else exact_plan(shape, steps, self.num_prompts)
 
 
 class Spin(SelfPlay):

@@ -76,7 +76,7 @@ def exact_plan(shape: Shape, steps: int, num_prompts: int) -> Plan:
     if sum(found) != steps:
         raise ValueError(
             f"{shape.rounds} rounds of {shape.epochs} passes over the pairs of {num_prompts} prompts take {sum(found)} steps, but "
-            f"steps is {steps}; set steps to {sum(found)}, or leave method.n_prompts empty"
+            f"steps is {steps}; set steps to {sum(found)}, or leave method.num_prompts empty"
         )
     return Plan(num_prompts=num_prompts, num_steps=found)
 
