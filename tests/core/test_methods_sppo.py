@@ -1,10 +1,11 @@
 """SPPO, APO and SPO against cases worked out by hand, with a scripted player in place of the model."""
 
-from math import log
+from math import exp, log
 
 import pytest
 import torch
 
+from bench.bandit import suboptimality
 from tests.core.test_methods_mae import Script
 from tests.tiny_model import random_qwen2
 from training_core.methods.registry import find_method
@@ -198,6 +199,14 @@ def test_a_blend_is_shortened_to_the_length_it_may_have():
     assert torch.allclose(weights(policies["step"]) * len(start) ** 0.5 / 2, torch.ones_like(start), atol=1e-3)
     batch = StepBatch(blends=[blend])
     assert StepBatch.from_json(batch.to_json()) == batch
+
+
+def test_exact_rounds_of_two_actions_grow_by_the_geometric_sum():
+    plain = suboptimality([1.0, 0.0], alpha=0.0, beta=2.0, rounds=3)
+    faster = suboptimality([1.0, 0.0], alpha=0.5, beta=2.0, rounds=3)
+    # The gap between the logits grows by 1 / beta a round, with momentum by 0.5, 0.75, 0.875.
+    assert plain == pytest.approx([1 / (1 + exp(gap)) for gap in (0.5, 1.0, 1.5)])
+    assert faster == pytest.approx([1 / (1 + exp(gap)) for gap in (0.5, 1.25, 2.125)])
 
 
 def with_snapshots(*names):
