@@ -11,7 +11,7 @@ some edits miss. Several votes then say more than one, and edits can be searched
 import random
 from collections.abc import Iterable, Sequence
 
-from training_core.curricula.base import NUM_SKIPPED, Curriculum, School, say_each
+from training_core.curricula.base import NUM_SKIPPED, Curriculum, say_each
 from training_core.play.play import Play
 from training_core.rewards.tags import last_tag
 from training_core.rewards.verdicts import read_verdict
@@ -160,5 +160,4 @@ CURRICULUM = Curriculum(
     marks=MARKS,
     judging=("judge",),
     rehearsed=("refine",),
-    school=School(num_steps=1100),
 )
