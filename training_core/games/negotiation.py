@@ -71,16 +71,19 @@ class Talks(Position):
         ]
 
     def play(self, action: str) -> "Talks":
-        if action not in self.actions():
-            raise IllegalMove(f"{action!r} cannot be said here")
         said = (*self.said, action)
-        if action == "deny":
+        if self.offer is not None and action == "deny":
             return replace(self, offer=None, said=said)
-        if action == "accept":
-            assert self.offer is not None
+        if self.offer is not None and action == "accept":
             return replace(self, holdings=self._exchanged(self.offer), offer=None, said=said)
-        offer = next(offer for offer in self._offers() if offer.text == action)
+        offer = _parsed(action)
+        if self.to_move == OVER or offer is None or offer.text != action or not self._is_covered(offer):
+            raise IllegalMove(f"{action!r} cannot be said here")
         return replace(self, offer=offer, said=said)
+
+    def _is_covered(self, offer: Offer) -> bool:
+        mine, theirs = self.holdings[self.to_move], self.holdings[1 - self.to_move]
+        return 1 <= offer.give <= mine[offer.good] and 1 <= offer.want <= theirs[1 - offer.good]
 
     def _exchanged(self, offer: Offer) -> tuple[tuple[int, int], tuple[int, int]]:
         giver = 1 - self.to_move

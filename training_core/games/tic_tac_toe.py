@@ -29,6 +29,15 @@ class Board(Position):
                 return SYMBOLS.index(self.cells[a])
         return None
 
+    def completing(self, player: int) -> tuple[str, ...]:
+        """Empty cells with which ``player`` would have three in a row."""
+        symbol, found = SYMBOLS[player], []
+        for line in _LINES:
+            cells = [self.cells[place] for place in line]
+            if cells.count(symbol) == 2 and "" in cells:
+                found.append(str(line[cells.index("")] + 1))
+        return tuple(sorted(set(found)))
+
     def actions(self) -> tuple[str, ...]:
         if self.to_move == OVER:
             return ()
