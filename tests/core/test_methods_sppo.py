@@ -155,6 +155,7 @@ def test_momentum_runs_from_hat_to_hat():
     method, engine = sums("apo", k_samples=2, alpha=0.5, max_step_norm=3.0), Script(digits_wrong(0, 9))
     blends = play_step(method, engine, step=2).blends
     assert blends == [
+        Blend(into="momentum", parts={"momentum": 0.0}),
         Blend(into="momentum", parts={"main": 1.0, "hat": -1.0}, longest=3.0, measures=True),
         Blend(into="hat", parts={"main": 1.0}),
         Blend(into="iterate", parts={"hat": 1.0, "momentum": 0.5}),
@@ -182,7 +183,7 @@ def test_two_rounds_of_momentum_move_weights_as_the_formula_says():
     assert torch.allclose(first, torch.full_like(start, 1.5), atol=1e-4)
     assert torch.allclose(last_hat, torch.full_like(start, 2.5), atol=1e-4)
     assert torch.allclose(last, last_hat)
-    assert measured["blend/momentum_norm"] == pytest.approx(len(start) ** 0.5, rel=1e-3)
+    assert measured == {"blend/momentum_norm": pytest.approx(len(start) ** 0.5, rel=1e-3)}
     assert later["blend/momentum_norm"] == pytest.approx(1.5 * len(start) ** 0.5, rel=1e-3)
     assert later["blend/momentum_cosine"] == pytest.approx(1.0, abs=1e-4)
 

@@ -77,7 +77,10 @@ class AcceleratedPreferenceOptimization(SelfPlayPreferenceOptimization):
         assert isinstance(spec, ApoSpec)
         ends = place.round + 1 == spec.iterations and spec.return_hat
         step = {player: 1.0, HAT: -1.0}
+        # A snapshot begins as a copy of the player, but no step lies behind the first one.
+        none_yet = (Blend(into=MOMENTUM, parts={MOMENTUM: 0.0}),) if place.round == 0 else ()
         return (
+            *none_yet,
             Blend(into=MOMENTUM, parts=step, longest=spec.max_step_norm, measures=True),
             Blend(into=HAT, parts={player: 1.0}),
             Blend(into=ITERATE, parts={HAT: 1.0, MOMENTUM: 0.0 if ends else spec.alpha}),

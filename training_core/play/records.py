@@ -75,7 +75,8 @@ class Blend:
     longest: float | None = None
     """Shorten the sum to this L2 norm over all weights where it is longer; for differences of weights, such as a momentum."""
     measures: bool = False
-    """Report ``blend/<into>_norm``, the L2 norm of the sum, and ``blend/<into>_cosine``, that of its angle to what ``into`` was."""
+    """Report ``blend/<into>_norm``, the L2 norm of the sum, and ``blend/<into>_cosine``, that of its angle to what ``into`` was,
+    where neither is 0."""
 
 
 @dataclass(kw_only=True)

@@ -67,26 +67,27 @@ def _blend(blend: Blend, policies: Mapping[str, LoadedPolicy]) -> dict[str, floa
     def total(name: str, *, scale: float = 1.0) -> torch.Tensor:
         return _weighted_sum([(tensors[name], weight * scale) for tensors, weight in parts], targets[name])
 
-    scale, metrics = 1.0, {}
+    scale, metrics = 1.0, dict[str, float]()
     if blend.measures or blend.longest is not None:
         norm, cosine = _norm_and_cosine((total(name), target.float()) for name, target in targets.items())
         if blend.longest is not None and norm > blend.longest:
             scale = blend.longest / norm
         if blend.measures:
-            metrics = {f"blend/{blend.into}_norm": norm * scale, f"blend/{blend.into}_cosine": cosine}
+            found = {f"blend/{blend.into}_norm": norm * scale, f"blend/{blend.into}_cosine": cosine}
+            metrics = {name: value for name, value in found.items() if value is not None}
     for name, target in targets.items():
         target.copy_(total(name, scale=scale))
     return metrics
 
 
-def _norm_and_cosine(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> tuple[float, float]:
-    """L2 norm of the first tensors laid end to end, and the cosine of their angle to the second ones; 0 where either is 0."""
+def _norm_and_cosine(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> tuple[float, float | None]:
+    """L2 norm of the first tensors laid end to end, and the cosine of their angle to the second ones; None where either is 0."""
     new = both = old = 0.0
     for one, other in pairs:
         new += float(whole((one * one).sum()))
         both += float(whole((one * other).sum()))
         old += float(whole((other * other).sum()))
-    return math.sqrt(new), both / math.sqrt(new * old) if new * old > 0 else 0.0
+    return math.sqrt(new), both / math.sqrt(new * old) if new * old > 0 else None
 
 
 def _weighted_sum(parts: Iterable[tuple[torch.Tensor, float]], target: torch.Tensor) -> torch.Tensor:
