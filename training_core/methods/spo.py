@@ -49,7 +49,7 @@ class SpoSpec(OnlineSpec):
 
     prompts_per_step: Annotated[int, Field(ge=1, le=65_536), Group("Game"), Unit("prompts")] = 32
     """Prompts answered in one step."""
-    completions: Annotated[int, Field(ge=2, le=65_536), Group("Game"), Unit("answers")] = 8
+    completions: Annotated[int, Field(ge=2, le=65_536, title="Answers per prompt"), Group("Game"), Unit("answers")] = 8
     """Answers to each prompt. Two give win shares of 0 or 1 and a noisy gradient; take four or more, or a queue."""
     oracle: Annotated[OracleSpec, Group("Game")] = CyclicOracle()
     """Who says which of two answers is better."""
@@ -58,7 +58,9 @@ class SpoSpec(OnlineSpec):
     step alone."""
     queue_size: Annotated[int, Field(ge=0, le=1_000_000), Group("Game"), Unit("answers")] = 2048
     """Latest answers kept as partners, over all prompts."""
-    comparisons_per_item: Annotated[int, Field(ge=1, le=4096), Group("Game"), Unit("comparisons")] = 16
+    comparisons_per_item: Annotated[
+        int, Field(ge=1, le=4096, title="Comparisons per answer"), Group("Game"), Unit("comparisons")
+    ] = 16
     """Partners drawn for each answer. Where there are no more than this, all in this step, each is met once."""
     reward: Annotated[Literal["win_rate", "bradley_terry"], Group("Game")] = "win_rate"
     """win_rate is the method. bradley_terry is what it is compared with: a score per answer, fitted to all comparisons so far."""
@@ -66,7 +68,9 @@ class SpoSpec(OnlineSpec):
     """The theory promises the average of the policies, not the last one: keep the mean of all weights so far, or a moving one."""
     average_decay: Annotated[float, Field(ge=0, lt=1), Group("Average")] = 0.99
     """Share of the moving average that each step leaves in place."""
-    rival_items: Annotated[int, Field(ge=0, le=100_000), Group("Game"), Unit("items")] = 128
+    rival_items: Annotated[int, Field(ge=0, le=100_000, title="Items against rivals"), Group("Game"), Unit("items")] = (
+        128
+    )
     """Held-out prompts on which, at every evaluation, the player meets the start; 0 switches it off."""
 
     advantage: Annotated[AdvantageSpec, Group("Learning")] = RoleMean()

@@ -61,25 +61,27 @@ class RoundsOfPreferenceSpec(PreferenceSpec):
     """Prompts answered in one step. With the rule best_worst each of them gives one pair."""
     scheduled_epochs: Annotated[int, Field(ge=1, le=1000), Group("Rounds"), Unit("passes")] | None = None
     """Passes that the step size is laid out for, if more than are carried out; empty means those carried out."""
-    warmup_share: Annotated[float, Field(ge=0, lt=1), Group("Rounds")] = 0.1
+    warmup_share: Annotated[float, Field(ge=0, lt=1, title="Warm-up share"), Group("Rounds")] = 0.1
     """Share of the step size's schedule over which it grows from 0."""
     decay: Annotated[Literal["linear", "constant"], Group("Rounds")] = "linear"
     """linear lets the step size fall to 0 at the end of its schedule; constant keeps it after the warm-up."""
 
-    k_samples: Annotated[int, Field(ge=2, le=64), Group("Answers"), Unit("answers")] = 5
+    k_samples: Annotated[int, Field(ge=2, le=64, title="Answers per prompt"), Group("Answers"), Unit("answers")] = 5
     """Answers to each prompt. More find better and worse ones, and comparing them costs with the square."""
     oracle: Annotated[OracleSpec, Group("Answers")] = VerifierOracle()
     """Who says which of two answers is better. The paper asks a preference model, a judge that reads pairs."""
     pair_rule: Annotated[PairRule, Group("Answers")] = "best_worst"
     """Answers that enter the loss: the two extremes, one random pair, or all pairs (then every answer counts alike)."""
-    winrate_source: Annotated[Literal["pairwise", "from_scores"], Group("Answers")] = "pairwise"
+    win_rate_source: Annotated[Literal["pairwise", "from_scores"], Group("Answers")] = "pairwise"
     """pairwise averages the oracle's own table; from_scores rebuilds it from one score per answer, as the released code does, which
     loses every cycle."""
     include_self: Annotated[bool, Group("Answers")] = True
     """Count the one half of an answer against itself, so that win rates of five answers lie between 0.1 and 0.9."""
     skip_ties: Annotated[bool, Group("Answers")] = False
     """Leave out pairs with equal win rates. The paper keeps them, which holds both answers where they are."""
-    rival_items: Annotated[int, Field(ge=0, le=100_000), Group("Answers"), Unit("items")] = 128
+    rival_items: Annotated[
+        int, Field(ge=0, le=100_000, title="Items against rivals"), Group("Answers"), Unit("items")
+    ] = 128
     """Held-out prompts on which, at every evaluation, the player meets the round's frozen copy and the start; 0 switches it off."""
 
     @property
@@ -216,7 +218,7 @@ class SelfPlayPreferenceOptimization(SelfPlay):
         spec, prompt = self.spec, self._prompt(item.question)
         answers = await play.say("opponent", prompt, n=spec.k_samples)
         table: Table = await self.oracle.table(play, log, item.question, [candidate_of(each) for each in answers])
-        if spec.winrate_source == "from_scores":
+        if spec.win_rate_source == "from_scores":
             table = rebuilt_from_scores(table)
         rates = win_rates(table, include_self=spec.include_self)
         sample = log.new_sample(f"{play.step}-{index}", item.question, truth=self.domain.truth(item.question))
