@@ -59,6 +59,11 @@ def test_secrets_of_the_installation_stay_out_of_a_run(monkeypatch: pytest.Monke
     assert environment["OMP_NUM_THREADS"] == "2"
 
 
+def test_a_run_finds_the_methods_that_its_worker_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUMITE_METHODS", "/srv/methods")
+    assert training_environment(claim())["KUMITE_METHODS"] == "/srv/methods"
+
+
 def test_a_cpu_run_sees_no_gpu_and_a_gpu_run_only_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     assert training_environment(claim())["CUDA_VISIBLE_DEVICES"] == ""
