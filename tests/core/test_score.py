@@ -9,7 +9,7 @@ from tests.core.engine_models import FUSED, GENERIC, ask, make_model, make_polic
 from training_core.distributed.spread import SpreadEngine
 from training_core.engines.transformers import TransformersEngine
 from training_core.play.play import Play
-from training_core.play.requests import Score
+from training_core.play.requests import Completion, Score
 from training_core.play.scheduler import run
 from training_core.policies.load import with_adapters
 from training_core.policies.snapshots import take_snapshot
@@ -76,6 +76,10 @@ def test_a_completion_without_room_cannot_be_given():
     assert is_longer == -inf
 
 
+def said(text):
+    return Completion(text=text, prompt_ids=(1,), token_ids=(2,), logprobs=(-1.0,), entropies=(), ended=True)
+
+
 class Table:
     """An engine that scores by length and remembers its calls."""
 
@@ -85,8 +89,8 @@ class Table:
         self.calls = []
 
     def generate(self, requests):
-        self.calls.append(("generate", len(requests)))
-        return [[request.prompt] for request in requests]
+        self.calls.append(("generate", [(request.policy, request.prompt) for request in requests]))
+        return [[said(request.prompt)] for request in requests]
 
     def score(self, requests):
         self.calls.append(("score", [(request.policy, request.prompt, request.texts) for request in requests]))
@@ -112,6 +116,18 @@ def test_scores_that_wait_together_are_one_call_beside_the_completions():
     assert run(step(), engine) == [[-1.0, -3.0], [-1.0, -3.0], []]
     assert engine.calls == [("score", [("main", "p", ("a", "bcd")), ("past", "q", ("a", "bcd"))])]
     assert play.policy_of("solver") == "main"
+
+
+def test_everybody_gets_what_was_asked_for_when_words_and_scores_are_waited_for_together():
+    engine, play = Table(), play_of(solver="main")
+
+    async def step():
+        return await play.gather(
+            [play.say("solver", "p"), play.score("solver", "q", ["ab"]), play.say("solver", "r", policy="past")]
+        )
+
+    assert run(step(), engine) == [[said("p")], [-2.0], [said("r")]]
+    assert engine.calls == [("generate", [("main", "p"), ("past", "r")]), ("score", [("main", "q", ("ab",))])]
 
 
 class Line:
