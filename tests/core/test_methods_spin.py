@@ -113,8 +113,12 @@ def test_the_demonstration_is_chosen_and_the_opponents_answer_rejected():
 
 
 def test_the_demonstration_shows_the_careful_pupils_working():
-    found = prompts_for("spin", "starter").render("demonstration", question="17+25", answer="42")
-    assert found == "<think>7+5=12,1+2=3+1=4</think><answer>42</answer>"
+    prompts = prompts_for("spin", "starter")
+    worked = prompts.render("demonstration", question="17+25", answer="42")
+    assert worked == "<think>7+5=12,1+2=3+1=4</think><answer>42</answer>"
+    assert prompts.render("demonstration", question="max 3192", answer="9") == "<think>3399</think><answer>9</answer>"
+    foreign = prompts.render("demonstration", question="What is x-y?", answer="z")
+    assert foreign == "<think></think><answer>z</answer>"
 
 
 def test_an_instruction_tuned_model_is_asked_the_question_and_shown_the_answer():

@@ -6,6 +6,7 @@ Self-play then has something to improve and a judge worth listening to.
 """
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -26,6 +27,8 @@ ANSWER_SLIPS = 0.5
 _MALFORMED = 0.5
 _NOISE = "+-=*/?.ab x0123456789"
 _EXAM_SEED = 31
+_SUM = re.compile(r"[0-9]{1,9}[+-][0-9]{1,9}")
+_WORKED = re.compile(r"count [a-z] [a-z]+|max [0-9]+")
 
 
 def solve(domain: Domain, rng: random.Random, careful: bool) -> tuple[str, str]:
@@ -109,9 +112,12 @@ def _turned(question: str) -> str:
 
 
 def demonstration(question: str, answer: str) -> str:
-    """How a pupil who makes no slips works a training-side question out; the learner adds the end mark."""
-    sums = "+" in question or "-" in question
-    thoughts = ",".join(c.text for c in working.columns(question)) if sums else working.string_working(question)
+    """How a pupil who makes no slips answers; questions that the tasks would not ask get no working. The learner adds the end mark."""
+    thoughts = ""
+    if _SUM.fullmatch(question):
+        thoughts = ",".join(column.text for column in working.columns(question))
+    elif _WORKED.fullmatch(question):
+        thoughts = working.string_working(question)
     return _completion(thoughts, "answer", answer).removesuffix(language.END)
 
 
