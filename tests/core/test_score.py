@@ -57,8 +57,7 @@ def test_scores_come_from_the_named_policy_as_it_is_now():
     assert all(parameter.grad is None for parameter in main.model.parameters())
 
 
-def test_the_scores_of_all_short_texts_add_up_to_one():
-    """Over every completion of at most one letter and of the rest together: probabilities of the empty text and of all first letters."""
+def test_an_empty_completion_is_as_likely_as_the_end_token():
     policy = make_policy(make_model("llama"))
     engine = TransformersEngine({"main": policy}, max_batch=8)
     ((empty,),) = engine.score([Score(policy="main", prompt="hello", texts=("",))])
