@@ -137,7 +137,7 @@ class VllmEngine:
         results: list[list[Completion]] = [[] for _ in requests]
         with self.watch("decode"):  # vLLM reads prompts and writes completions in the same passes
             for shared in self._shared:
-                places = [place for place, request in enumerate(requests) if request.policy in shared.policies]
+                places = [place for place, request in enumerate(requests) if self._speaks(request.policy, shared)]
                 asks = [self._ask(requests[place]) for place in places]
                 for place, drawn, ask in zip(places, shared.instance.generate(asks) if asks else [], asks, strict=True):
                     results[place] = self._completions(requests[place], ask, drawn)
@@ -162,9 +162,9 @@ class VllmEngine:
         """What an instance has to read, and for each the request, the text's place in it and the tokens that count."""
         places, asks = [], []
         for index, request in enumerate(requests):
-            policy = self._policies[request.policy]
-            if request.policy not in shared.policies:
+            if not self._speaks(request.policy, shared):
                 continue
+            policy = self._policies[request.policy]
             prompt_ids = policy.encode(request.prompt)
             for place, text in enumerate(request.texts):
                 ids = policy.encode_completion(text)
@@ -223,6 +223,10 @@ class VllmEngine:
             return
         tensors = checkpoint_tensors(policy.model, dtype=sampling_dtype(self._spec, policy), untie=not self._on_gpu)
         shared.instance.load(tensors, self._version)
+
+    def _speaks(self, name: str, shared: _Shared) -> bool:
+        """Whether the policy speaks with this model; a ``KeyError`` names one that vLLM was not given."""
+        return shared.policies.get(name) is self._policies[name]
 
     def _needs_adapter(self, policy: LoadedPolicy) -> bool:
         """vLLM's CPU build speaks with the last adapter it holds where none is asked for, if another one is in the batch; so
