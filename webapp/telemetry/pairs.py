@@ -47,11 +47,14 @@ def _is_place(index: Any, turns: Sequence[ReadTurn]) -> bool:
 
 def _read(number: int, chosen: ReadTurn, rejected: ReadTurn) -> ReadPair:
     left, right = difference(chosen.text, rejected.text)
-    has_margin = chosen.logratio is not None and rejected.logratio is not None
     return ReadPair(
         number=number,
         chosen=Side(turn=chosen, pieces=tuple(left)),
         rejected=Side(turn=rejected, pieces=tuple(right)),
-        margin=chosen.logratio - rejected.logratio if has_margin else None,
+        margin=_margin(chosen.logratio, rejected.logratio),
         is_same=chosen.text == rejected.text,
     )
+
+
+def _margin(chosen: float | None, rejected: float | None) -> float | None:
+    return None if chosen is None or rejected is None else chosen - rejected
