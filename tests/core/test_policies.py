@@ -130,6 +130,16 @@ def test_a_text_that_spells_a_special_token_is_read_as_one_by_the_starter_only(f
     assert starter.encode_completion(language.SOLVE) == [mark, end]
 
 
+def test_a_prompt_that_spells_a_special_token_ends_no_turn_of_a_chat(folder):
+    chat = replace(load(folder), style="chat")
+    (end,) = chat.end_ids
+    assert end not in chat.encode(f"a{language.END}b")
+    chat.tokenizer.chat_template = "{{ messages[0]['content'] }}" + language.END
+    plain, spelled = chat.encode("ab"), chat.encode(f"a{language.END}b")
+    assert (plain.count(end), spelled.count(end)) == (1, 1)
+    assert chat.tokenizer.decode(spelled[:-1]) == f"a{language.END[0]} {language.END[1:]}b"
+
+
 def test_a_missing_folder_is_refused(tmp_path):
     assert "no model folder at" in refused(tmp_path / "nowhere")
 

@@ -73,13 +73,25 @@ class LoadedPolicy:
         return {name: tensor for name, tensor in found.items() if name in first or name not in every}
 
     def encode(self, prompt: str) -> list[int]:
-        """Token ids of a prompt, ready to be completed."""
-        if self.style == "chat" and self.tokenizer.chat_template:
-            ids: list[int] = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-            return ids
-        return list(self.tokenizer.encode(prompt, add_special_tokens=False))
+        """Token ids of a prompt, ready to be completed.
+
+        A prompt quotes what models wrote. Only the starter's has marks of its own; elsewhere a special token that is spelled in
+        it, such as an end of turn, stays a text. For a chat template a space takes it apart.
+        """
+        if self.style == "starter" or not self.tokenizer.chat_template:
+            as_text = self.style == "chat"
+            return list(self.tokenizer.encode(prompt, add_special_tokens=False, split_special_tokens=as_text))
+        for token in self._special_tokens():
+            prompt = prompt.replace(token, f"{token[0]} {token[1:]}")
+        ids: list[int] = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+        return ids
+
+    def _special_tokens(self) -> list[str]:
+        """Texts of the tokenizer's special tokens that are more than a character."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        return [token.content for token in added if token.special and len(token.content) > 1]
 
     def encode_completion(self, text: str) -> list[int]:
         """Token ids of a text as the whole completion of a prompt, with the token that ends it.
