@@ -152,8 +152,8 @@ def test_a_pool_seats_past_snapshots_in_its_share_of_the_games():
 
 def test_draws_are_played_again_as_often_as_asked():
     def draws(request):  # 1 5 9 2 8 7 3 6 4: nobody gets three in a row
-        cells = request.prompt.split("<|play|>")[1][:9]
-        return next(move for move in "159287364" if move in cells)
+        cells = request.prompt.split("<|play|>")[1].split(",")[:3]
+        return next(move for move in "159287364" if move in "".join(cells))
 
     once = run(spiral(("tic_tac_toe",), turns_per_update=9, actors=1).step(table()), engine := Scripted(draws))
     assert once.metrics["games/draws"] == 1
@@ -162,6 +162,24 @@ def test_draws_are_played_again_as_often_as_asked():
     again = run(method.step(table()), engine := Scripted(draws))
     assert len(engine.asked) == 27
     assert len(again.rollouts) == 9
+
+
+def test_openings_by_chance_are_played_and_not_learnt_from():
+    method = spiral(("tic_tac_toe",), turns_per_update=200, actors=40, exact_batch=False, opening_moves=3)
+    batch = run(method.step(table()), Scripted(first_free_cell))
+    by_chance = [[turn.note for turn in sample.turns].count("by chance") for sample in batch.samples]
+    assert set(by_chance) == {0, 1, 2, 3}
+    assert not any(turn.trained for sample in batch.samples for turn in sample.turns if turn.note == "by chance")
+    assert len(batch.rollouts) == sum(len(sample.turns) for sample in batch.samples) - sum(by_chance)
+    assert len({sample.turns[0].parsed for sample in batch.samples}) > 4
+
+
+def test_the_step_size_falls_to_nothing_if_asked():
+    method = spiral(turns_per_update=2, actors=1, lr_schedule="linear")
+    steps = method.experiment.steps
+    scales = [run(method.step(table(step)), Scripted(passive)).lr_scale for step in (1, steps // 2 + 1, steps)]
+    assert scales == pytest.approx([1.0, 0.5, 1 / steps])
+    assert run(spiral(turns_per_update=2, actors=1).step(table(9)), Scripted(passive)).lr_scale == 1
 
 
 def test_a_game_that_takes_too_long_is_cut_and_drawn():

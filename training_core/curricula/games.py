@@ -5,7 +5,7 @@ at its cards and its board. Later the pupil sometimes writes a move that belongs
 format, plays weakly, and often illegally.
 
     <|play|>Qxb<|go|>          c<|end|>         Kuhn poker: a queen, check, bet; call
-    <|play|>x234o6789<|go|>    7<|end|>         tic-tac-toe: own cells x, the other's o
+    <|play|>x23,4o6,...<|go|>  7<|end|>         tic-tac-toe: the lines, own cells x, the other's o
     <|play|>g9,10w10g,3w2g<|go|>  a<|end|>      negotiation: accept
 """
 
@@ -22,7 +22,7 @@ from training_core.tasks import language
 PLAY = "<|play|>"
 SLIPS = 0.25
 """Chance that a careless pupil's move belongs to another position."""
-HABITS = {"kuhn_poker": 0.3, "tic_tac_toe": 0.6}
+HABITS = {"kuhn_poker": 0.12, "tic_tac_toe": 0.8}
 """Chance that a pupil moves from habit where there is one."""
 _EXAM_SEED = 37
 
@@ -48,11 +48,10 @@ def lesson(games: Games, rng: random.Random, careful: bool) -> tuple[str, str]:
 
 
 def _habit(position: Position) -> str | None:
-    """A bad habit at poker, which bets on jacks and keeps quiet with kings; a good one at tic-tac-toe, which completes a line
-    or else blocks one."""
+    """At poker: bets and calls with a king, not with a jack. At tic-tac-toe: completes a line or else blocks one."""
     if isinstance(position, Hand):
         card, actions = position.code(position.to_move)[0], position.actions()
-        wanted = {"J": {"bet", "call"}, "K": {"check", "fold"}}.get(card, set())
+        wanted = {"J": {"check", "fold"}, "K": {"bet", "call"}}.get(card, set())
         return next((action for action in actions if action in wanted), None)
     if isinstance(position, Board):
         return next(iter(position.completing(position.to_move) or position.completing(1 - position.to_move)), None)
@@ -87,5 +86,5 @@ CURRICULUM = Curriculum(
     least={"legal": 0.5},
     marks=(PLAY,),
     rehearsed=("move",),
-    school=School(num_steps=500, careful_share=0.7, extra_steps=100),
+    school=School(intermediate_size=256, num_steps=600, careful_share=0.7, extra_steps=100),
 )

@@ -65,9 +65,11 @@ class Board(Position):
         return f"You play {SYMBOLS[player]}. The board, with the numbers of empty cells:\n{rows}"
 
     def code(self, player: int) -> str:
-        """``xo3456789``: own cells x, the other's o, empty ones their number, so that both seats see one kind of board."""
+        """The eight lines, ``x23,4o6,789,x47,...``: own cells x, the other's o, empty ones their number. Both seats see one kind of
+        board, and what threatens stands together."""
         marks = {SYMBOLS[player]: "x", SYMBOLS[1 - player]: "o"}
-        return "".join(marks[cell] if cell else str(place + 1) for place, cell in enumerate(self.cells))
+        shown = [marks[cell] if cell else str(place + 1) for place, cell in enumerate(self.cells)]
+        return ",".join("".join(shown[place] for place in line) for line in _LINES)
 
     def scene(self) -> Scene:
         grid = [list(self.cells[row : row + 3]) for row in (0, 3, 6)]

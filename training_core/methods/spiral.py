@@ -83,6 +83,9 @@ class SpiralSpec(OnlineSpec):
     """Keep exactly the asked number of turns, drawn by chance from those played, as the paper does; off learns from all of them."""
     max_turns: Annotated[int, Field(ge=1, le=10_000), Group("Games"), Unit("turns")] = 50
     """A game that is not over by then is cut and counts as a draw."""
+    opening_moves: Annotated[int, Field(ge=0, le=100), Group("Games"), Unit("turns")] = 0
+    """Begin each game with up to so many moves by chance, from which nobody learns: self-play then meets more than its own favourite
+    line. Paper: 0."""
     retry_draws: Annotated[int, Field(ge=0, le=5), Group("Games"), Unit("times")] = 0
     """Play a drawn game again up to so many times and learn from the last one only. Paper: 0."""
     opponent: Annotated[OpponentSpec, Group("Games")] = SelfOpponent()
@@ -252,7 +255,13 @@ class Spiral(SelfPlay):
         if opponent is not None:
             players[1 - seat] = opponent
         for _ in range(1 + self.spec.retry_draws):
-            match = await play_match(game, players, rng=rng, max_turns=self.spec.max_turns)
+            match = await play_match(
+                game,
+                players,
+                rng=rng,
+                max_turns=self.spec.max_turns,
+                num_by_chance=rng.randint(0, self.spec.opening_moves),
+            )
             if match.outcome != (0, 0):
                 break
         return self._learnt(play, log, match, number, seats={0, 1} if opponent is None else {seat})

@@ -149,12 +149,19 @@ class Match:
         return "draw" if self.outcome[0] == 0 else f"player {0 if self.outcome[0] > 0 else 1} won"
 
 
-async def play_match(game: Game, players: Sequence[Player], *, rng: random.Random, max_turns: int) -> Match:
-    """Play until the game is over, a move is illegal, or ``max_turns`` moves were made; ``rng`` rolls the game's dice."""
+async def play_match(
+    game: Game, players: Sequence[Player], *, rng: random.Random, max_turns: int, num_by_chance: int = 0
+) -> Match:
+    """Play until the game is over, a move is illegal, or ``max_turns`` moves were made; ``rng`` rolls the game's dice.
+
+    The first ``num_by_chance`` moves are nobody's: they are legal moves by chance.
+    """
     match = Match(game=game, end=settle(game.start(), rng))
+    chance = RandomPlayer(rng)
     while match.end.to_move not in {OVER, CHANCE} and len(match.deeds) < max_turns:
         seat = match.end.to_move
-        said = await players[seat].move(game, match.end, seat)
+        player = chance if len(match.deeds) < num_by_chance else players[seat]
+        said = await player.move(game, match.end, seat)
         if said.action is not None:
             match.end = settle(match.end.play(said.action), rng)
         match.deeds.append(Deed(seat=seat, said=said, after=match.end))
