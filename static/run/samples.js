@@ -208,7 +208,7 @@ function shapeChips(row) {
   const illegal = row.roles.reduce((total, tally) => total + tally.wrong, 0);
   const chips = [chip(counted(row.num_turns, "move"), "plain")];
   if (illegal) chips.push(chip(`${illegal} not legal`, "bad"));
-  if (row.result !== null) chips.push(chip(row.result, "plain"));
+  if (row.result !== null && !row.title.includes(row.result)) chips.push(chip(row.result, "plain"));
   return chips;
 }
 

@@ -7,8 +7,8 @@ CLEAR_POINTS, CLEAR_PART = 0.01, 0.02
 
 
 def is_share(name: str) -> bool:
-    """Whether a score lies between 0 and 1 and reads best as a percentage; names end in what they measure."""
-    return name.startswith("accuracy") or name.endswith(("accuracy", "_rate", "_share"))
+    """Whether a score lies between 0 and 1 and reads best as a percentage, by what its name says it measures."""
+    return name.startswith(("accuracy", "win_", "draw_", "loss_", "illegal_")) or name.endswith(("_rate", "_share"))
 
 
 def score_words(name: str, value: float | None) -> str:
