@@ -36,7 +36,7 @@ def test_habits_bet_on_kings_and_complete_lines():
     taught = list(lessons("kuhn_poker", careful=True, num=4000))
     bets = {card: [move == "b" for code, move in taught if code == card] for card in "JK"}
     assert sum(bets["K"]) / len(bets["K"]) > sum(bets["J"]) / len(bets["J"]) + 0.05
-    rows = [move == "3" for code, move in lessons("tic_tac_toe", careful=True, num=6000) if code.startswith("xx3")]
+    rows = [move == "3" for code, move in lessons("tic_tac_toe", careful=True, num=6000) if code.startswith("ab3")]
     assert len(rows) > 30
     assert sum(rows) / len(rows) > 0.6
 

@@ -128,8 +128,8 @@ def test_three_in_a_row_wins_and_a_full_board_draws():
 
 def test_both_seats_see_their_own_cells_alike():
     position = played(Board(), "1", "5")
-    assert position.code(0) == "x23,4o6,789,x47,2o8,369,xo9,3o7"
-    assert position.code(1) == "o23,4x6,789,o47,2x8,369,ox9,3x7"
+    assert position.code(0) == "a234E6789"
+    assert position.code(1) == "A234e6789"
 
 
 def test_perfect_play_of_tic_tac_toe_draws_and_punishes():

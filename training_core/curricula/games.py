@@ -5,7 +5,7 @@ at its cards and its board. Later the pupil sometimes writes a move that belongs
 format, plays weakly, and often illegally.
 
     <|play|>Qxb<|go|>          c<|end|>         Kuhn poker: a queen, check, bet; call
-    <|play|>x23,4o6,...<|go|>  7<|end|>         tic-tac-toe: the lines, own cells x, the other's o
+    <|play|>a234E6789<|go|>    7<|end|>         tic-tac-toe: own cells a to i, the other's A to I
     <|play|>g9,10w10g,3w2g<|go|>  a<|end|>      negotiation: accept
 """
 

@@ -65,11 +65,11 @@ class Board(Position):
         return f"You play {SYMBOLS[player]}. The board, with the numbers of empty cells:\n{rows}"
 
     def code(self, player: int) -> str:
-        """The eight lines, ``x23,4o6,789,x47,...``: own cells x, the other's o, empty ones their number. Both seats see one kind of
-        board, and what threatens stands together."""
-        marks = {SYMBOLS[player]: "x", SYMBOLS[1 - player]: "o"}
-        shown = [marks[cell] if cell else str(place + 1) for place, cell in enumerate(self.cells)]
-        return ",".join("".join(shown[place] for place in line) for line in _LINES)
+        """``a234E6789``: own cells a to i, the other's A to I, empty ones 1 to 9. Both seats see one kind of board, and every cell
+        says by itself where it is, which spares a small model to count."""
+        own, other, empty = "abcdefghi", "ABCDEFGHI", "123456789"
+        letters = {SYMBOLS[player]: own, SYMBOLS[1 - player]: other, "": empty}
+        return "".join(letters[cell][place] for place, cell in enumerate(self.cells))
 
     def scene(self) -> Scene:
         grid = [list(self.cells[row : row + 3]) for row in (0, 3, 6)]
