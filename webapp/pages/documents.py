@@ -1,5 +1,6 @@
 """Markdown documents of the product, rendered to safe HTML."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ _TAGS = {
     "table", "tbody", "td", "th", "thead", "tr", "ul",
 }  # fmt: skip
 _ATTRIBUTES = {"a": {"href"}, "td": {"align"}, "th": {"align"}, "img": {"src", "alt"}}
+_BLOCK = re.compile("<pre><code>(?P<text>.*?)</code></pre>", re.DOTALL)
 _LEVEL_DOWN = {"h1": "h2", "h2": "h3", "h3": "h4"}
 
 
@@ -38,7 +40,7 @@ def _rendered(path: Path, _version: int) -> SafeString:
     html = markdown.renderer.render(tokens, markdown.options, {})
     clean = nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES)
     # Written by the product's authors and cut down to an allow-list, so it may stand in the page as HTML.
-    return mark_safe(_scrollable(clean))  # noqa: S308
+    return mark_safe(_fitting(clean))  # noqa: S308
 
 
 def _name_every_header(tokens: list[Token]) -> None:
@@ -48,7 +50,12 @@ def _name_every_header(tokens: list[Token]) -> None:
             opening.tag = closing.tag = "td"
 
 
-def _scrollable(html: str) -> str:
-    """Let wide tables and code scroll, also by keyboard."""
+def _fitting(html: str) -> str:
+    """Let wide tables scroll, also by keyboard, and each line of code or equations wrap by itself."""
     html = html.replace("<table>", '<div class="table-wrap" tabindex="0" role="group" aria-label="Table"><table>')
-    return html.replace("</table>", "</table></div>").replace("<pre>", '<pre tabindex="0">')
+    return _BLOCK.sub(_lines_apart, html.replace("</table>", "</table></div>"))
+
+
+def _lines_apart(block: re.Match[str]) -> str:
+    lines = block["text"].removesuffix("\n").split("\n")
+    return "".join(["<pre><code>", *(f'<span class="line">{line or " "}</span>' for line in lines), "</code></pre>"])

@@ -38,6 +38,8 @@ class DrawnEdge:
     label_y: float
     source: str
     target: str
+    lowest: float
+    """The largest y of its line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +63,13 @@ def draw(nodes: Sequence[FlowNode], edges: Sequence[FlowEdge], *, roles: Sequenc
     placed = {node.id: node for node in nodes}
     taken = {(node.x, node.y) for node in nodes}
     ports = _ports(edges, placed, taken)
+    lines = tuple(_drawn_edge(edge, placed, taken, ports) for edge in edges)
+    lowest = max([_MARGIN + rows * _ROW + NODE_HEIGHT, *(round(line.lowest) for line in lines)])
     return Flow(
         width=2 * _MARGIN + columns * _COLUMN + NODE_WIDTH,
-        height=2 * _MARGIN + rows * _ROW + NODE_HEIGHT,
+        height=lowest + _MARGIN,
         nodes=tuple(_drawn_node(node, tints.get(node.id, 0)) for node in nodes),
-        edges=tuple(_drawn_edge(edge, placed, taken, ports) for edge in edges),
+        edges=lines,
     )
 
 
@@ -135,6 +139,7 @@ def _drawn_edge(edge: FlowEdge, placed: dict[str, FlowNode], taken: set[tuple[in
         label_y=middle.y + (4 if vertical else -_LABEL_LIFT),
         source=source.label,
         target=target.label,
+        lowest=max(start.y, middle.y, end.y),
     )
 
 

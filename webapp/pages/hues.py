@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 NUM_HUES = 8
-_KEPT = {"solver": 1, "opponent": 2, "judge": 4, "proposer": 5}
-"""Roles that many methods have look alike in all of them."""
+_KEPT = {"solver": 1, "player_0": 1, "opponent": 2, "player_1": 3, "judge": 4, "proposer": 5}
+"""Roles that many methods have look alike in all of them, and so does a role that other roles join with some knobs."""
 _ORDER = (1, 2, 3, 5, 4, 6, 7, 8)
 
 

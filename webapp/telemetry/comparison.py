@@ -1,5 +1,6 @@
 """Before and after: the first, best and newest evaluation of a suite side by side."""
 
+from collections.abc import Collection
 from typing import Any
 
 from webapp.experiments.models import Run
@@ -22,21 +23,36 @@ def _suite(name: str, found: dict[str, Event], rated: list[Rated], lens: Lens) -
         "title": f"{name.replace('_', '-').capitalize()} items",
         "num_items": last.data["num_items"],
         **found,
-        "scores": [_score(score, found, lens) for score in sorted(last.data["scores"], reverse=True)],
+        "scores": [_score(score, title, found, lens) for score, title in titled_scores(last.data["scores"], lens)],
         "league": read_league(rated),
         "items": _items(first.data.get("items") or [], last.data.get("items") or []),
     }
 
 
-def _score(name: str, found: dict[str, Event], lens: Lens) -> dict[str, str]:
+def titled_scores(scores: Collection[str], lens: Lens) -> list[tuple[str, str]]:
+    """The scores with their titles, in the order and the words of the method's charts; what no chart shows comes last."""
+    titles: dict[str, str] = {}
+    for chart in lens.charts:
+        for name, label in chart.series:
+            if name.startswith("eval/"):
+                titles.setdefault(name.removeprefix("eval/"), f"{chart.title}: {_lower(label)}")
+    known = [(name, title) for name, title in titles.items() if name in scores]
+    return [*known, *((name, name.replace("_", " ").capitalize()) for name in sorted(scores) if name not in titles)]
+
+
+def _lower(label: str) -> str:
+    """Begun small within a title, unless the first word is a name such as KL."""
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+
+def _score(name: str, title: str, found: dict[str, Event], lens: Lens) -> dict[str, str]:
     first, last = found["first"].data["scores"].get(name), found["last"].data["scores"][name]
     words = {place: score_words(name, event.data["scores"].get(name)) for place, event in found.items()}
-    title = {"title": name.replace("_", " ").capitalize()}
     if first is None or last is None:
-        return title | words | {"change": "–", "tone": "plain"}
+        return {"title": title} | words | {"change": "–", "tone": "plain"}
     goal, change = goal_of(name, lens), last - first
     tone = ("good" if change * goal > 0 else "bad") if goal and is_clear(name, first, change) else "plain"
-    return title | words | {"change": change_words(name, change), "tone": tone}
+    return {"title": title} | words | {"change": change_words(name, change), "tone": tone}
 
 
 def _items(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
