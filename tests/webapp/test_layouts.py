@@ -11,6 +11,8 @@ from django.urls import reverse
 
 from tests.factories import make_experiment, make_run, tell
 from tests.shapes import evaluation_event, kuhn_poker, league, preference_pair, sample_event, search_tree, tic_tac_toe
+from training_core.methods.base import Role
+from training_core.methods.card import Chart
 from training_core.spec.events import SampleData
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
@@ -244,8 +246,42 @@ def test_a_league_with_a_ragged_table_becomes_a_log_line(run: Run, ada: User, cl
 
 
 def test_roles_of_any_name_have_hues_of_their_own() -> None:
-    assert hues(["player_0", "player_1"]) == {"player_0": 1, "player_1": 2}
+    assert hues(["player_0", "player_1"]) == {"player_0": 1, "player_1": 3}
+    assert hues(["player_0", "player_1", "opponent"]) == {"player_0": 1, "player_1": 3, "opponent": 2}
     assert hues(["proposer", "solver", "judge"]) == {"proposer": 5, "solver": 1, "judge": 4}
     assert hues(["actor", "refiner", "opponent"]) == {"actor": 1, "refiner": 3, "opponent": 2}
     many = hues(f"role {n}" for n in range(8))
     assert len(set(many.values())) == 8
+
+
+def test_every_line_of_a_chart_has_a_tint_of_its_own_and_roles_keep_theirs() -> None:
+    seats = tuple(
+        Role(name=f"player_{n}", title=f"Player {n}", policy="main", trained=True, reads="", writes="") for n in (0, 1)
+    )
+    series = tuple(
+        (name, name)
+        for name in (
+            "eval/win_rate",
+            "reward/player_1",
+            "length/player_0_tokens",
+            "length/player_0_cut",
+            "kl/loss/player_1",
+        )
+    )
+    chart = Chart(title="All", series=series, help="")
+    lens = Lens(slug="x", title="X", roles=seats, charts=(chart,))
+    tints = [line["tint"] for line in lens.chart_groups[0]["charts"][0]["series"]]
+    assert tints == ["series-2", "series-3", "series-1", "series-4", "series-5"]
+
+
+def test_less_is_better_where_the_method_says_so(workspace: Workspace, ada: User, client: Client) -> None:
+    experiment = make_experiment(workspace, ada, method={"name": "spo"})
+    experiment.method = "spo"
+    experiment.save()
+    run = make_run(experiment)
+    for seq, (step, score) in enumerate(((0, 0.4), (5, 0.1), (10, 0.2)), start=1):
+        data = {"suite": "held_out", "num_items": 9, "scores": {"exploitability_average": score}}
+        tell(run, [{"seq": seq, "kind": "evaluation", "step": step, "t": 1.0, "data": data}])
+    html = evaluation_of(run, ada, client)
+    assert "Best, step 5" in html
+    assert re.search(r'badge--good">\s*−0.2\s*<', html)
