@@ -4,9 +4,9 @@
     python -m bench.methods spin mae --arms method --seeds 0
     python -m bench.methods spin --draw            # figures and table again, from the stored results
 
-Writes ``bench/results/methods/<claim>.json`` (curves of each arm and seed) and ``static/methods/<claim>-curves.svg``, and
-prints one table. Each run is a process of its own with one thread. CPU-seconds count the run itself, not the teaching of the
-starter, which all runs share.
+Writes ``bench/results/methods/<claim>.json`` (curves of each arm and seed), ``static/methods/<claim>-curves.svg`` and the tables
+of ``docs/methods/README.md``, and prints what was asked for. Each run is a process of its own with one thread. CPU-seconds count
+the run itself, not the teaching of the starter, which all runs share.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import methods_page
 from bench.claims import Arm, Claim, PanelSpec, all_claims
 from bench.figure import Line, Panel, write
 from bench.machine import describe
@@ -163,6 +164,7 @@ def main() -> int:
         if not options.draw:
             measure(claim, options.arms, options.seeds)
         draw(claim, stored(claim))
+    methods_page.write(list(claims.values()), stored)
     print("\nbefore -> after")
     for claim in chosen:
         records = stored(claim)

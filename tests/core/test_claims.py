@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import methods
+from bench import methods, methods_page
 from bench.claims import all_claims, merged
 from training_core.methods.registry import all_methods
 from training_core.spec.io import parse_spec
@@ -74,3 +74,17 @@ def test_the_figure_has_an_axis_below_zero_for_negative_curves(tmp_path, monkeyp
     text = (tmp_path / "mae-curves.svg").read_text()
     assert ">-0.4<" in text
     assert text.count("<polyline") == 1
+
+
+def test_the_page_of_methods_has_a_row_for_every_arm_that_was_measured():
+    claim = all_claims()["spin"]
+    points = [[0, 0.0, 0.4], [5, 9.0, 0.75]]
+    records = [
+        {"arm": arm, "seed": seed, "cpu_s": cpu_s, "curves": {claim.metric: points}}
+        for arm, seed, cpu_s in [("method", 0, 30.0), ("method", 1, 33.0), ("low beta", 0, 20.0)]
+    ]
+    assert methods_page.measured_rows(claim, records) == [
+        "| [SPIN](spin.md) | Held-out accuracy: sampled | 0.400 → 0.750, 0.400 → 0.750 | 32 |\n",
+        "| – low beta |  | 0.400 → 0.750 | 20 |\n",
+    ]
+    assert methods_page.measured_rows(claim, []) == []
