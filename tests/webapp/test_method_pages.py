@@ -9,6 +9,7 @@ from django.conf import LazySettings
 from training_core.methods.base import SelfPlay
 from training_core.methods.card import Chart, FlowEdge, FlowNode
 from training_core.methods.registry import all_methods
+from training_core.spec.forms import form_of
 from webapp.pages.documents import method_document
 from webapp.pages.flow import NODE_HEIGHT, draw
 from webapp.pages.hues import hues
@@ -41,6 +42,16 @@ def test_the_players_keep_their_colours_when_an_opponent_joins() -> None:
     players = hues(["player_0", "player_1"])
     assert hues(["player_0", "player_1", "opponent"]) == {**players, "opponent": 2}
     assert len({*players.values(), 2}) == 3
+
+
+@pytest.mark.parametrize("method", all_methods(), ids=lambda method: method.slug)
+def test_no_two_parts_of_a_form_and_no_two_knobs_in_one_are_called_the_same(method: type[SelfPlay]) -> None:
+    groups = form_of(method.slug)
+    titles = [group.title for group in groups]
+    assert sorted(set(titles)) == sorted(titles)
+    for group in groups:
+        labels = [field.label for field in group.fields]
+        assert sorted(set(labels)) == sorted(labels), group.title
 
 
 def test_each_line_of_equations_wraps_by_itself_and_stays_text(settings: LazySettings, tmp_path: Path) -> None:

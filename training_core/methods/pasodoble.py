@@ -53,13 +53,13 @@ class PasoDobleSpec(OnlineSpec):
     attempts: Annotated[int, Field(ge=2, le=16), Group("Duel"), Unit("answers")] = 6
     """Answers of the Solver to each question; their agreement with the Proposer's answer is the solve rate."""
 
-    tau_low: Annotated[Probability, Group("Rewards")] = 0.2
+    tau_low: Annotated[Probability, Field(title="Least solve rate"), Group("Rewards")] = 0.2
     """A question solved at most this often is not believed: its own answer may be wrong."""
-    tau_high: Annotated[Probability, Group("Rewards")] = 1.0
+    tau_high: Annotated[Probability, Field(title="Highest solve rate"), Group("Rewards")] = 1.0
     """The Solver learns from questions solved less often than this."""
     base_bonus: Annotated[float, Field(ge=0, le=0.5), Group("Rewards")] = 0.1
     """Paid for any valid question, so that an easy one is worth more than an invalid one."""
-    w_div: Annotated[float, Field(ge=0, le=1), Group("Rewards")] = 0.2
+    w_div: Annotated[float, Field(ge=0, le=1, title="Weight of novelty"), Group("Rewards")] = 0.2
     """Weight of novelty in the Proposer's reward."""
     solver_reward: Annotated[Literal["agreement", "coin", "coin_formatted"], Group("Rewards")] = "agreement"
     """coin pays answers at random and coin_formatted random answers with an answer tag: the paper's checks that labels matter."""
@@ -68,13 +68,15 @@ class PasoDobleSpec(OnlineSpec):
     train_on_leaks: Annotated[bool, Group("Rewards")] = True
     """Let the Solver learn from questions that give their answer away, as the released code does; their Proposer earns nothing."""
 
-    memory: Annotated[int, Field(ge=1, le=10_000), Group("Novelty"), Unit("questions")] = 100
+    memory: Annotated[
+        int, Field(ge=1, le=10_000, title="Questions remembered"), Group("Novelty"), Unit("questions")
+    ] = 100
     """Questions of late that a new one is compared with."""
-    jaccard: Annotated[Probability, Group("Novelty")] = 0.8
+    jaccard: Annotated[Probability, Field(title="Words in common"), Group("Novelty")] = 0.8
     """Two questions are alike when they share more than this part of their words."""
     novelty_unit: Annotated[Literal["words", "characters"], Group("Novelty")] = "words"
     """What questions are compared by; the paper compares token ids."""
-    tau_div: Annotated[Probability, Group("Novelty")] = 0.3
+    tau_div: Annotated[Probability, Field(title="Least novelty"), Group("Novelty")] = 0.3
     """A question unlike at most this share of the memory earns nothing."""
 
     use_knowledge: Annotated[bool, Group("Knowledge")] = True
@@ -82,7 +84,9 @@ class PasoDobleSpec(OnlineSpec):
     corpus: Annotated[str, Field(min_length=1, max_length=1000), Group("Knowledge")] | None = None
     """Passages on the worker's machine: a .jsonl file with a key "text", or a text file with empty lines between passages.
     Empty takes numbers and operators of the task's training side."""
-    max_passage: Annotated[int, Field(ge=50, le=100_000), Group("Knowledge"), Unit("characters")] = 4000
+    max_passage: Annotated[
+        int, Field(ge=50, le=100_000, title="Longest passage"), Group("Knowledge"), Unit("characters")
+    ] = 4000
     """Longer passages are cut (paper: about 1,024 tokens)."""
 
     proposer_updates: Annotated[int, Field(ge=1, le=50), Group("Offline"), Unit("updates")] = 10
@@ -93,7 +97,7 @@ class PasoDobleSpec(OnlineSpec):
     """Buffered questions of one Solver update, taken in turn."""
     buffer_cap: Annotated[int, Field(ge=1, le=1_000_000), Group("Offline"), Unit("questions")] | None = None
     """Most questions kept in the buffer, oldest dropped first; empty keeps all."""
-    evict_mastered: Annotated[bool, Group("Offline")] = False
+    evict_mastered: Annotated[bool, Field(title="Drop mastered questions"), Group("Offline")] = False
     """Drop a question from the buffer once every attempt agrees; the released code has it switched off."""
 
     sampling: Annotated[SamplingSpec, Group("Sampling")] = SamplingSpec(temperature=0.6, max_tokens=6144)

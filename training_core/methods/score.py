@@ -64,24 +64,26 @@ class ScoreSpec(OnlineSpec):
     evaluation_attempts: Annotated[int, Field(ge=2, le=10), Group("Attempts"), Unit("attempts")] = 2
     """Attempts at each held-out problem, each of them seeing the one before; training has always two."""
 
-    stage1_steps: Annotated[int, Field(ge=0, le=10_000_000), Group("Stages"), Unit("steps")] = 1500
+    stage1_steps: Annotated[
+        int, Field(ge=0, le=10_000_000, title="Steps of Stage I"), Group("Stages"), Unit("steps")
+    ] = 1500
     """Steps of Stage I; Stage II takes the rest of the run. 0 leaves Stage I out, which is the paper's ablation."""
-    stage1_stop: Annotated[Literal["steps", "plateau"], Group("Stages")] = "steps"
+    stage1_stop: Annotated[Literal["steps", "plateau"], Field(title="End of Stage I"), Group("Stages")] = "steps"
     """plateau ends Stage I before stage1_steps once second attempts get no better."""
     plateau_patience: Annotated[int, Field(ge=1, le=100_000), Group("Stages"), Unit("steps")] = 50
     """Steps without a new best mean of the second attempt's reward that make a plateau."""
-    stage2_lr_scale: Annotated[float, Field(gt=0, le=1), Group("Stages")] = 1.0
+    stage2_lr_scale: Annotated[float, Field(gt=0, le=1, title="Step size in Stage II"), Group("Stages")] = 1.0
     """Factor on the step size in Stage II; small models keep the gain of Stage I longer with less."""
 
-    alpha: Annotated[float, Field(ge=0, le=20), Group("Rewards")] = 10.0
+    alpha: Annotated[float, Field(ge=0, le=20, title="Bonus for the change"), Group("Rewards")] = 10.0
     """Bonus on the second attempt for its change over the first in Stage II; 0 is the paper's ablation."""
-    gamma_attempts: Annotated[Probability, Group("Rewards")] = 0.0
+    gamma_attempts: Annotated[Probability, Field(title="Share for the first attempt"), Group("Rewards")] = 0.0
     """Share of the second attempt's reward that the first is paid too; above 0 the policy learns to fail first, or to copy."""
-    beta1: Annotated[float, Field(ge=0, le=1), Group("Rewards")] = 0.01
+    beta1: Annotated[float, Field(ge=0, le=1, title="KL weight, both attempts"), Group("Rewards")] = 0.01
     """Weight of the KL to the base model, on both attempts and in both stages."""
-    beta2: Annotated[float, Field(ge=0, le=10), Group("Rewards")] = 0.1
+    beta2: Annotated[float, Field(ge=0, le=10, title="KL weight, first attempt"), Group("Rewards")] = 0.1
     """Further weight of the KL of the first attempt in Stage I, which holds it at the base model (paper: 0.25 for code)."""
-    adaptive_beta2: Annotated[bool, Group("Rewards")] = False
+    adaptive_beta2: Annotated[bool, Field(title="Adapt the first attempt's weight"), Group("Rewards")] = False
     """Let beta2 follow the ratio of the second attempt's reward to the first attempt's KL, at most ten times up or down."""
 
     advantage: Annotated[AdvantageSpec, Group("Learning")] = RoleMean()

@@ -55,14 +55,16 @@ class SparSpec(PreferenceSpec):
     """Fresh instructions of each step (paper: 10,000 a round)."""
     samples_per_prompt: Annotated[int, Field(ge=1, le=16), Group("Rounds"), Unit("answers")] = 5
     """Answers of the actor to each instruction."""
-    warmup_share: Annotated[float, Field(ge=0, lt=1), Group("Rounds")] = 0.1
+    warmup_share: Annotated[float, Field(ge=0, lt=1, title="Warm-up share"), Group("Rounds")] = 0.1
     """Share of each round over which the step sizes grow from 0; the actor's then falls to 0 in a line, the refiner's stays."""
 
     judge_votes: Annotated[int, Field(ge=1, le=15), Group("Judging"), Unit("votes")] = 5
     """Judgements of each answer, an odd number; the majority counts."""
     judge_temperature: Annotated[float, Field(ge=0, le=5), Group("Judging")] = 0.7
     """Temperature of the judgements; at 0 all votes are the same."""
-    judge_tokens: Annotated[int, Field(ge=1, le=131_072), Group("Judging"), Unit("tokens")] = 2048
+    judge_tokens: Annotated[
+        int, Field(ge=1, le=131_072, title="Longest judgement"), Group("Judging"), Unit("tokens")
+    ] = 2048
     """Longest judgement."""
     verifier: Annotated[Literal["self_vote", "rules"], Group("Judging")] = "self_vote"
     """self_vote believes the majority; rules believes the task's own check and takes the votes for their words only."""
@@ -79,11 +81,11 @@ class SparSpec(PreferenceSpec):
     """Edits in a row at most."""
     gate: Annotated[float, Field(ge=0, lt=1), Group("Search")] = 0.5
     """An edit solves the tree when its share of Yes votes is above."""
-    max_nodes: Annotated[int, Field(ge=1, le=100_000), Group("Search"), Unit("nodes")] = 1000
+    max_nodes: Annotated[int, Field(ge=1, le=100_000, title="Most nodes"), Group("Search"), Unit("nodes")] = 1000
     """Nodes of one tree at most."""
     refine_temperature: Annotated[float, Field(ge=0, le=5), Group("Search")] = 0.7
     """Temperature of the edits; at 0 all children of a node are the same."""
-    refine_tokens: Annotated[int, Field(ge=1, le=131_072), Group("Search"), Unit("tokens")] = 3072
+    refine_tokens: Annotated[int, Field(ge=1, le=131_072, title="Longest edit"), Group("Search"), Unit("tokens")] = 3072
     """Longest edit, with the reflection before it."""
 
     preference: Annotated[DpoLoss, Group("Learning")] = DpoLoss(beta=0.1)
@@ -99,15 +101,25 @@ class SparSpec(PreferenceSpec):
     """Train the refiner on what it found; off keeps the judge it began as."""
     refiner_lr: Annotated[float, Field(gt=0, le=10_000), Group("Refiner")] = 10.0
     """The refiner's step size as a multiple of the actor's (released code: 2e-6 and 2e-7)."""
-    cap_refinements: Annotated[int, Field(ge=0, le=10_000_000), Group("Refiner"), Unit("texts")] = 4000
+    cap_refinements: Annotated[
+        int, Field(ge=0, le=10_000_000, title="Most edits learnt"), Group("Refiner"), Unit("texts")
+    ] = 4000
     """Edits that solved a tree, learnt in a round at most."""
-    cap_tree_yes: Annotated[int, Field(ge=0, le=10_000_000), Group("Refiner"), Unit("texts")] = 1500
+    cap_tree_yes: Annotated[
+        int, Field(ge=0, le=10_000_000, title="Most tree judgements, yes"), Group("Refiner"), Unit("texts")
+    ] = 1500
     """Judgements that accept an edit in a tree, learnt in a round at most; only where the votes disagreed, here and below."""
-    cap_tree_no: Annotated[int, Field(ge=0, le=10_000_000), Group("Refiner"), Unit("texts")] = 1000
+    cap_tree_no: Annotated[
+        int, Field(ge=0, le=10_000_000, title="Most tree judgements, no"), Group("Refiner"), Unit("texts")
+    ] = 1000
     """Judgements that refuse an edit in a tree."""
-    cap_yes: Annotated[int, Field(ge=0, le=10_000_000), Group("Refiner"), Unit("texts")] = 2500
+    cap_yes: Annotated[
+        int, Field(ge=0, le=10_000_000, title="Most judgements, yes"), Group("Refiner"), Unit("texts")
+    ] = 2500
     """Judgements that accept an answer of the actor."""
-    cap_no: Annotated[int, Field(ge=0, le=10_000_000), Group("Refiner"), Unit("texts")] = 500
+    cap_no: Annotated[int, Field(ge=0, le=10_000_000, title="Most judgements, no"), Group("Refiner"), Unit("texts")] = (
+        500
+    )
     """Judgements that refuse an answer of the actor."""
     learn_unanimous: Annotated[bool, Group("Refiner")] = False
     """Learn judgements on which all votes agreed, too; the paper finds them too easy to teach anything."""

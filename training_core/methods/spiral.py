@@ -92,18 +92,20 @@ class SpiralSpec(OnlineSpec):
     """Who sits in the other seat. Only the newest weights' own turns are learnt from."""
     past_snapshots: Annotated[int, Field(ge=0, le=16), Group("Games"), Unit("snapshots")] = 0
     """Past weights that are kept, for the pool of opponents and the league; the oldest gives way. Each costs a copy of the model."""
-    past_every: Annotated[int, Field(ge=1, le=100_000), Group("Games"), Unit("steps")] = 16
+    past_every: Annotated[
+        int, Field(ge=1, le=100_000, title="Steps between snapshots"), Group("Games"), Unit("steps")
+    ] = 16
     """Steps between two of them."""
 
     payoff: Annotated[Literal["outcome", "stakes"], Group("Rewards")] = "outcome"
     """outcome pays 1, 0 or -1 as in the paper; stakes pays what the game does, as a share of its most: half for a small pot."""
-    illegal_penalty: Annotated[float, Field(ge=-3, le=0), Group("Rewards")] = -1.5
+    illegal_penalty: Annotated[float, Field(ge=-3, le=0, title="Reward for an illegal move"), Group("Rewards")] = -1.5
     """Reward of the player whose illegal move ends the game."""
-    illegal_bonus_other: Annotated[Probability, Group("Rewards")] = 0.5
-    """Reward of the other player then."""
-    turn_gamma: Annotated[float, Field(ge=0.8, le=1), Group("Rewards")] = 1.0
+    illegal_bonus_other: Annotated[Probability, Field(title="Reward of the other player"), Group("Rewards")] = 0.5
+    """What the other player is paid for it."""
+    turn_gamma: Annotated[float, Field(ge=0.8, le=1, title="Discount per turn"), Group("Rewards")] = 1.0
     """Discount of the advantage per own turn that still follows in the game."""
-    drop_zero_adv: Annotated[bool, Group("Rewards")] = True
+    drop_zero_adv: Annotated[bool, Field(title="Leave out zero advantages"), Group("Rewards")] = True
     """Leave out turns whose advantage is exactly 0."""
 
     lr_schedule: Annotated[Literal["constant", "linear"], Group("Learning")] = "constant"
@@ -115,16 +117,16 @@ class SpiralSpec(OnlineSpec):
     """Let the weights that the KL penalty pulls to follow slowly: share of the old that each step leaves in place. Empty leaves them
     at the start."""
 
-    eval_temperature: Annotated[float, Field(ge=0, le=5), Group("Evaluation")] = 0.6
+    eval_temperature: Annotated[float, Field(ge=0, le=5, title="Temperature when measuring"), Group("Measuring")] = 0.6
     """Temperature of the moves in games against the random and the perfect player."""
-    eval_top_p: Annotated[float, Field(gt=0, le=1), Group("Evaluation")] = 0.95
+    eval_top_p: Annotated[float, Field(gt=0, le=1, title="Top-p when measuring"), Group("Measuring")] = 0.95
     """Keep the likeliest tokens that together reach this probability, in those games."""
-    strategy_samples: Annotated[int, Field(ge=0, le=10_000), Group("Evaluation"), Unit("moves")] = 0
+    strategy_samples: Annotated[int, Field(ge=0, le=10_000), Group("Measuring"), Unit("moves")] = 0
     """How the strategy behind the exploitability is found: 0 scores every legal move exactly, which leaves no room for thinking
     first; above 0 draws so many moves in every situation, for models that think."""
-    league_every: Annotated[int, Field(ge=0, le=10_000), Group("Evaluation"), Unit("evaluations")] = 0
+    league_every: Annotated[int, Field(ge=0, le=10_000), Group("Measuring"), Unit("evaluations")] = 0
     """Evaluations between two leagues of the newest, averaged, past and first weights and the random player; 0 plays none."""
-    league_games: Annotated[int, Field(ge=2, le=10_000), Group("Evaluation"), Unit("games")] = 32
+    league_games: Annotated[int, Field(ge=2, le=10_000), Group("Measuring"), Unit("games")] = 32
     """Games of every pair in the league, half of them with seats changed."""
 
     @model_validator(mode="after")
