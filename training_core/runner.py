@@ -235,7 +235,8 @@ class Run:
     def _step_metrics(self, played: Played, learnt: dict[str, float]) -> dict[str, float]:
         seconds = {**played.seconds, **self._watch.take()}
         metrics = {**learnt, **played.batch.metrics, **{f"time/{part}_s": value for part, value in seconds.items()}}
-        metrics["tokens/sampled_per_s"] = played.num_tokens / seconds["rollout"]
+        if played.num_tokens:  # a step may play on with what was written before
+            metrics["tokens/sampled_per_s"] = played.num_tokens / seconds["rollout"]
         metrics["tokens/trained_per_s"] = metrics.pop("tokens/trained", 0.0) / seconds["update"]
         own_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         metrics |= self._parallel.all_sum({"machine/peak_memory_mib": own_mib})

@@ -15,6 +15,8 @@ from webapp.pages.flow import NODE_HEIGHT, draw
 from webapp.pages.hues import hues
 from webapp.telemetry.comparison import titled_scores
 from webapp.telemetry.lens import Lens
+from webapp.telemetry.series import Ends
+from webapp.telemetry.vitals import headline_rule
 
 
 def _box(name: str, x: int) -> FlowNode:
@@ -81,3 +83,11 @@ def test_scores_stand_in_the_order_and_words_of_the_charts() -> None:
         ("a", "A"),
         ("value_first", "Value first"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "tone"), [(-0.06, 0.06, "good"), (0.06, -0.06, "bad"), (0.5, 0.501, "plain"), (0.0, 0.0, "plain")]
+)
+def test_a_headline_that_is_no_share_is_judged_by_its_sign_too(first: float, last: float, tone: str) -> None:
+    rule = headline_rule(Lens(slug="own", title="Own", headline="eval/gain"))
+    assert rule.judge(Ends(first=first, last=last, step=8))[0] == tone

@@ -38,7 +38,7 @@ class _Rule:
 def vitals(run: Run) -> list[dict[str, Any]]:
     """The vital signs this run has numbers for, most telling first; a handful, so that each is read."""
     lens = lens_of(run)
-    headline = [_headline(lens)] if lens.headline else []
+    headline = [headline_rule(lens)] if lens.headline else []
     others = [rule for rule in [*_RULES, *_entropies(lens), _THROUGHPUT] if rule.name != lens.headline]
     rules = headline + others
     ends = metric_ends(run, [rule.name for rule in rules])
@@ -51,13 +51,13 @@ def _read(rule: _Rule, ends: Ends) -> Vital:
     return Vital(key=rule.name, label=rule.label, was=was, now=rule.show(ends.last), tone=tone, words=words)
 
 
-def _headline(lens: Lens) -> _Rule:
+def headline_rule(lens: Lens) -> _Rule:
+    """How the headline metric of a method is shown and judged."""
     name, falls = lens.headline, lens.headline_falls
     label = next((chart.title for chart in lens.charts if any(name == line for line, _ in chart.series)), name)
     if is_share(name.partition("/")[2]):
         return _Rule(name=name, label=label, show=_percent, judge=_falling if falls else _learning, before=True)
-    judge = _falling if falls else _plain("the method's headline")
-    return _Rule(name=name, label=label, show=_number, judge=judge, before=True)
+    return _Rule(name=name, label=label, show=_number, judge=_falling if falls else _rising, before=True)
 
 
 def _entropies(lens: Lens) -> list[_Rule]:
@@ -89,6 +89,15 @@ def _learning(ends: Ends) -> Judged:
     if change <= -2:
         return "bad", f"{-change} points worse than at the start"
     return "plain", "as at the start, so far"
+
+
+def _rising(ends: Ends) -> Judged:
+    change, least = ends.last - ends.first, 0.02 * abs(ends.first)
+    if change > least:
+        return "good", "more than at the start; more is better"
+    if change < -least:
+        return "bad", "less than at the start; more is better"
+    return "plain", "as at the start, so far; more is better"
 
 
 def _falling(ends: Ends) -> Judged:
