@@ -162,7 +162,7 @@ class Bench:
         flops = self.shape.forward_flops(lengths, new_prompts=prompts)
         tokens = sum(prompts) + sum(length for _, length in lengths)
         learner, score = self._learner(), Scorer(self.policy, self.spec.learner)
-        batches = score.cut(texts, budget_tokens=self._optimizer.micro_batch_tokens)
+        batches = score.cut(texts, budget_tokens=self._optimizer.pass_tokens(self.policy.model.device.type))
         read = len(batches) * self.shape.weight_bytes
         trained = sum(parameter.numel() for _, parameter in self.policy.trained_parameters())
         logprob = Phase(name="log-prob", tokens=tokens, flops=flops, bytes_=read)

@@ -49,7 +49,7 @@ class PolicyTrainer:
         passes = PolicyPasses(
             score,
             None if reference is None else Scorer(reference, settings),
-            budget_tokens=method.optimizer.micro_batch_tokens,
+            budget_tokens=method.optimizer.pass_tokens(policy.model.device.type),
             parallel=parallel,
             watch=watch,
         )
