@@ -66,6 +66,12 @@ def passive(request):
     return "c" if request.prompt.split("<|go|>")[0].endswith("b") else "x"
 
 
+def folds_jacks(request):
+    """Bets at once; a jack folds and the others call."""
+    code = request.prompt.removeprefix("<|play|>").split("<|go|>")[0]
+    return ("f" if code[0] == "J" else "c") if code.endswith("b") else "x" if code[0] == "Q" else "b"
+
+
 def first_free_cell(request):
     return next(character for character in request.prompt.split("<|play|>")[1] if character.isdigit())
 
@@ -114,6 +120,14 @@ def test_the_batch_has_exactly_the_turns_asked_for():
     assert len(batch.rollouts) == 23
     everything = spiral(("tic_tac_toe",), turns_per_update=23, actors=4, exact_batch=False)
     assert len(run(everything.step(table()), answer).rollouts) == 28  # four games of seven moves
+
+
+def test_games_are_handed_over_in_an_order_that_does_not_know_how_they_ended():
+    batch = run(spiral(turns_per_update=64, actors=32, exact_batch=False).step(table()), Scripted(folds_jacks))
+    groups = dict.fromkeys(rollout.group for rollout in batch.rollouts)
+    actors = [int(group.split("-")[1]) % 32 for group in groups]
+    assert actors == sorted(actors)
+    assert len({len(sample.turns) for sample in batch.samples}) > 1
 
 
 def test_later_turns_weigh_more_when_there_is_a_discount():

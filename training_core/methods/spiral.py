@@ -5,6 +5,7 @@ not drown the other (role-conditioned advantage estimation). The opponent is as 
 """
 
 import random
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -226,15 +227,19 @@ class Spiral(SelfPlay):
         shares = [
             spec.turns_per_update // spec.actors + (a < spec.turns_per_update % spec.actors) for a in range(spec.actors)
         ]
-        await play.gather(self._actor(play, log, actor, share) for actor, share in enumerate(shares))
+        played = await play.gather(self._actor(play, log, actor, share) for actor, share in enumerate(shares))
+        # In the order of the actors, not as games end: short games end first and often alike, and a running baseline that met
+        # them in a row would take away just what tells them from the others.
+        for rollout, train in chain.from_iterable(played):
+            log.learn(rollout, train=train)
         self.last_step = play.step
         return log.batch(blends=self._blends(play), lr_scale=self._lr_scale(play.step))
 
     def _lr_scale(self, step: int) -> float:
         return 1.0 if self.spec.lr_schedule == "constant" else 1 - (step - 1) / self.experiment.steps
 
-    async def _actor(self, play: Play, log: StepLog, actor: int, share: int) -> None:
-        """Games one after the other until there are ``share`` turns to learn from."""
+    async def _actor(self, play: Play, log: StepLog, actor: int, share: int) -> list[tuple[Rollout, bool]]:
+        """Games one after the other until there are ``share`` turns to learn from; every turn, and whether it is kept."""
         turns: list[Rollout] = []
         num_games = 0
         while len(turns) < share:
@@ -243,8 +248,7 @@ class Spiral(SelfPlay):
         kept = set(range(len(turns)))
         if self.spec.exact_batch:
             kept = set(self._rng(play, "kept", actor).sample(range(len(turns)), share))
-        for place, rollout in enumerate(turns):
-            log.learn(rollout, train=place in kept)
+        return [(rollout, place in kept) for place, rollout in enumerate(turns)]
 
     async def _game(self, play: Play, log: StepLog, number: int) -> list[Rollout]:
         """One game of the step; gives the turns of the newest weights, with their rewards."""
