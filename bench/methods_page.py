@@ -59,7 +59,7 @@ def _title_of(claim: Claim) -> str:
     charts = find_method(claim.method).charts
     names = ((chart.title, label) for chart in charts for metric, label in chart.series if metric == claim.metric)
     title, label = next(names, (claim.metric, ""))
-    words = f"{title}: {label[:1].lower()}{label[1:]}" if label else title
+    words = f"{title}: {label}" if label else title
     return words if claim.preset == "starter" else f"{words} (preset *{claim.preset}*)"
 
 

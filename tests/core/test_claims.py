@@ -84,7 +84,7 @@ def test_the_page_of_methods_has_a_row_for_every_arm_that_was_measured():
         for arm, seed, cpu_s in [("method", 0, 30.0), ("method", 1, 33.0), ("low beta", 0, 20.0)]
     ]
     assert methods_page.measured_rows(claim, records) == [
-        "| [SPIN](spin.md) | Held-out accuracy: sampled | 0.400 → 0.750, 0.400 → 0.750 | 32 |\n",
+        "| [SPIN](spin.md) | Held-out accuracy: Sampled | 0.400 → 0.750, 0.400 → 0.750 | 32 |\n",
         "| – low beta |  | 0.400 → 0.750 | 20 |\n",
     ]
     assert methods_page.measured_rows(claim, []) == []

@@ -78,7 +78,7 @@ def test_scores_stand_in_the_order_and_words_of_the_charts() -> None:
     )
     lens = Lens(slug="own", title="Own", charts=charts)
     assert titled_scores(["value_first", "auc", "win", "a"], lens) == [
-        ("win", "Against random: won"),
+        ("win", "Against random: Won"),
         ("auc", "Against random: AUC"),
         ("a", "A"),
         ("value_first", "Value first"),

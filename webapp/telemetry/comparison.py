@@ -35,14 +35,9 @@ def titled_scores(scores: Collection[str], lens: Lens) -> list[tuple[str, str]]:
     for chart in lens.charts:
         for name, label in chart.series:
             if name.startswith("eval/"):
-                titles.setdefault(name.removeprefix("eval/"), f"{chart.title}: {_lower(label)}")
+                titles.setdefault(name.removeprefix("eval/"), f"{chart.title}: {label}")
     known = [(name, title) for name, title in titles.items() if name in scores]
     return [*known, *((name, name.replace("_", " ").capitalize()) for name in sorted(scores) if name not in titles)]
-
-
-def _lower(label: str) -> str:
-    """Begun small within a title, unless the first word is a name such as KL."""
-    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
 
 def _score(name: str, title: str, found: dict[str, Event], lens: Lens) -> dict[str, str]:
