@@ -224,6 +224,11 @@ def test_what_cannot_work_is_refused_with_a_sentence(method, message):
         parse_spec({"method": {"name": "score", **method}})
 
 
+def test_attempts_of_different_weights_are_refused():
+    with pytest.raises(SpecError, match="both attempts are made by one set of weights"):
+        parse_spec({"method": {"name": "score"}, "weights": {"kind": "separate"}})
+
+
 def test_the_starter_s_lessons_copy_six_times_out_of_ten_and_are_right_otherwise():
     domain, lessons = make_domain(PairSumTask()), find_curriculum("revise").lessons
     rng = random.Random(3)

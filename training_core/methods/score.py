@@ -147,6 +147,13 @@ class Score(SelfPlay):
             completions={"first attempts": episodes, "second attempts": episodes}, trained=2 * episodes - offline
         )
 
+    @classmethod
+    def check(cls, experiment: "ExperimentSpec") -> None:
+        if experiment.weights.kind != "shared":
+            raise ValueError(
+                f"weights.kind is {experiment.weights.kind}, but both attempts are made by one set of weights; set it to shared"
+            )
+
     def __init__(self, experiment: "ExperimentSpec", domain: "Domain", prompts: "Prompts") -> None:
         super().__init__(experiment, domain, prompts)
         assert isinstance(experiment.method, ScoreSpec)

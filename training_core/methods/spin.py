@@ -264,9 +264,4 @@ def _state(answers: dict[int, Completion]) -> list[Any]:
 
 
 def _restored(state: list[Any]) -> dict[int, Completion]:
-    return {number: _completion(values) for number, values in state}
-
-
-def _completion(values: dict[str, Any]) -> Completion:
-    found: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-    return Completion(**found)
+    return {number: Completion.from_json(values) for number, values in state}

@@ -162,10 +162,7 @@ def _from_json(record: Mapping[str, Any], turns: Sequence[Turn]) -> dict[str, An
 
 
 def _completion(value: dict[str, Any] | str) -> Completion | str:
-    if isinstance(value, str):
-        return value
-    found: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in value.items()}
-    return Completion(**found)
+    return value if isinstance(value, str) else Completion.from_json(value)
 
 
 def _turn(value: int | dict[str, Any], turns: Sequence[Turn]) -> Turn:

@@ -1,9 +1,9 @@
 """What a role asks of its policy, and what comes back."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 from training_core.spec.learning import SamplingSpec
 from training_core.stopwatch import Stopwatch
@@ -51,6 +51,12 @@ class Completion:
     """False when the completion was cut at ``max_tokens``."""
     version: int = 0
     """Number of updates the weights had seen, as last told to ``Engine.publish``."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The completion whose fields, as ``dataclasses.asdict`` gives them, went through JSON."""
+        found: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**found)
 
 
 class Engine(Protocol):
