@@ -5,7 +5,19 @@ import { byId, debounce, el, fetchJson } from "./dom.js";
 const MAX_LINES = 1000;
 const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
-export class Log {
+/** Content of the tab: asks for the newest lines and follows the run from there. */
+export function mount(_, page) {
+  const log = new Log(page.root);
+  page.on("events", (events) => log.add(events.filter(isLine).map(toRow)));
+  page.on("again", () => log.search());
+  page.on("shown", (slug) => { if (slug === "log") log.toEnd(); });
+  return log.search();
+}
+
+const isLine = (event) => event.kind === "log" || event.kind === "state";
+const toRow = (event) => ({ ...event.data, level: event.data.level ?? "state", seq: event.seq, step: event.step, t: event.t });
+
+class Log {
   constructor(root) {
     this.root = root;
     this.list = byId("log-list");
@@ -13,6 +25,8 @@ export class Log {
     this.next = null;
     this.newest = 0;
     this.asked = 0;
+    this.isAsking = false;
+    this.meanwhile = [];
     const form = byId("log-filter");
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("change", () => this.search());
@@ -35,8 +49,12 @@ export class Log {
 
   async search() {
     const asked = (this.asked += 1);
+    this.isAsking = true;
     const { rows, next } = await fetchJson(`${this.root}log/`, this.filter);
-    if (asked === this.asked) this.load(rows, next);
+    if (asked !== this.asked) return;
+    this.isAsking = false;
+    this.load(rows, next);
+    this.add(this.meanwhile.splice(0));
   }
 
   async older() {
@@ -49,6 +67,10 @@ export class Log {
   }
 
   add(rows) {
+    if (this.isAsking) {
+      this.meanwhile.push(...rows);
+      return;
+    }
     const { level, text } = this.filter;
     const wanted = rows.filter((row) => row.seq > this.newest && (!level || row.level === level) && row.text.toLowerCase().includes(text.toLowerCase()));
     if (!wanted.length) return;

@@ -1,8 +1,9 @@
 /** The run page: reads what the page was built with, then follows the run. */
 
 import { Charts } from "./charts.js";
-import { byId, debounce, fetchJson, refreshPart } from "./dom.js";
-import { Log } from "./log.js";
+import { byId, debounce, fetchJson } from "./dom.js";
+import { Hub } from "./hub.js";
+import { Parts } from "./parts.js";
 import { Samples } from "./samples.js";
 import { RunSocket } from "./socket.js";
 import { State } from "./state.js";
@@ -14,12 +15,9 @@ const { root } = config;
 
 const charts = new Charts(config.groups, (step) => samples.ofStep(step));
 const samples = new Samples(root, config.roles);
-const log = new Log(root);
-const state = new State(root, config.state);
-const refreshSoon = {
-  evaluation: debounce(() => refreshPart(byId("evaluation-part"), `${root}parts/evaluation/`), 400),
-  checkpoint: debounce(() => refreshPart(byId("checkpoints-part"), `${root}parts/checkpoints/`), 400),
-};
+const page = new Hub(config);
+const parts = new Parts(page);
+const state = new State(root, config.state, () => parts.renew(new Set(["status"])));
 
 async function loadSeries(position) {
   const { series, marks } = await fetchJson(`${root}series/`, { max_points: MAX_POINTS, up_to: position.after });
@@ -35,21 +33,18 @@ function showCurves() {
 const reloadSeries = debounce(() => readAgain(), 200);
 
 function takeEvents(events) {
-  const rows = [], lines = [];
+  const rows = [];
   for (const event of events) {
     if (event.kind === "metric") {
       if (!charts.append(event.step, event.data.values)) reloadSeries();
     } else if (event.kind === "sample") {
       rows.push(event.data);
-    } else if (event.kind === "log" || event.kind === "state") {
-      lines.push({ ...event.data, level: event.data.level ?? "state", seq: event.seq, step: event.step, t: event.t });
-    } else {
-      refreshSoon[event.kind]?.();
-      if (event.kind === "checkpoint") charts.mark({ step: event.step, kind: "checkpoint", text: "Checkpoint" });
+    } else if (event.kind === "checkpoint") {
+      charts.mark({ step: event.step, kind: "checkpoint", text: "Checkpoint" });
     }
   }
   samples.add(rows);
-  log.add(lines);
+  page.tell("events", events);
   showCurves();
 }
 
@@ -58,10 +53,10 @@ async function readAgain() {
   socket.drop();
   try {
     const fresh = await fetchJson(`${root}state/`);
-    await Promise.all([loadSeries(fresh.position), samples.search(), log.search()]);
+    await Promise.all([loadSeries(fresh.position), samples.search()]);
     state.take(fresh.state);
-    refreshSoon.evaluation();
-    refreshSoon.checkpoint();
+    page.tell("state", fresh.state);
+    page.tell("again");
     socket.resume(fresh.position);
   } catch {
     socket.again();
@@ -77,6 +72,7 @@ const socket = new RunSocket(root, config.position, {
   onEvents: takeEvents,
   onState(news) {
     state.take(news);
+    page.tell("state", news);
     showLink("live", "Live");
   },
   onStale: readAgain,
@@ -95,10 +91,10 @@ byId("reset-zoom").addEventListener("click", () => {
 });
 
 samples.load(config.samples);
-log.load(config.log, config.log.length >= 200 ? config.log.at(-1).seq : null);
 mountTabs(byId("tabs"), (shown) => {
   if (shown === "live") requestAnimationFrame(() => charts.redraw());
-  if (shown === "log") log.toEnd();
+  parts.show(shown);
+  page.tell("shown", shown);
 });
 showCurves();
 loadSeries(config.position).then(() => socket.open(), () => socket.again());

@@ -4,8 +4,9 @@ import { announce } from "../js/shell.js";
 import { byId, refreshPart } from "./dom.js";
 
 export class State {
-  constructor(root, state) {
+  constructor(root, state, onStatus) {
     this.root = root;
+    this.onStatus = onStatus;
     this.state = state;
     this.wait();
   }
@@ -17,7 +18,7 @@ export class State {
       announce(`The run is now ${state.label.toLowerCase()}.`);
       byId("run").dataset.status = state.status;
       refreshPart(byId("head"), `${this.root}parts/head/`);
-      if (byId("history-part")) refreshPart(byId("history-part"), `${this.root}parts/history/`);
+      this.onStatus();
     } else {
       this.write(state);
     }

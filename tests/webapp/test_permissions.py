@@ -19,12 +19,15 @@ from webapp.accounts.services import create_sign_in_link, create_token
 from webapp.experiments.models import Run
 from webapp.experiments.services import create_share_link
 from webapp.fleet.models import Worker
+from webapp.telemetry.tabs import TABS
 from webapp.workspaces.models import Workspace
 
 pytestmark = pytest.mark.django_db
 FOREIGN_MODULES = ("django.contrib.admin", "allauth.")
 """Addresses of third parties: the admin is tested as a whole below, allauth serves people who are not signed in."""
 CAST = ("ada", "ben", "cyn", "anonymous")
+SHARED_TABS = [tab.slug for tab in TABS if tab.for_shared]
+INNER_TABS = [tab.slug for tab in TABS if not tab.for_shared]
 REFUSALS = {401, 403, 404, "login"}
 VERBS = ("get", "post", "put", "patch", "delete")
 Expected = int | str
@@ -100,8 +103,8 @@ ROWS = [
         Row(name, args=("share_secret",))
         for name in ("share", "share_state", "share_series", "share_samples", "share_log")
     ),
-    *(Row("share_part", args=("share_secret", part)) for part in ("head", "vitals", "evaluation", "checkpoints")),
-    Row("share_part", args=("share_secret", "history"), ada=404, ben=404, cyn=404, anonymous=404),
+    *(Row("share_part", args=("share_secret", part)) for part in ("head", "vitals", *SHARED_TABS)),
+    *(Row("share_part", args=("share_secret", tab), ada=404, ben=404, cyn=404, anonymous=404) for tab in INNER_TABS),
     Row("share_sample", args=("share_secret", "seq")),
     Row("share", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
     Row("share_state", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
@@ -137,7 +140,7 @@ ROWS = [
     *(deed("run_control", "run", action) for action in ("pause", "checkpoint", "stop", "share")),
     deed("run_control", "paused_run", "resume"),
     *(inside(name, "run") for name in ("run", "run_state", "run_series", "run_samples", "run_log")),
-    *(inside("run_part", "run", part) for part in ("head", "vitals", "evaluation", "checkpoints", "history")),
+    *(inside("run_part", "run", part) for part in ("head", "vitals", *SHARED_TABS, *INNER_TABS)),
     deed("run_share_revoke", "run", "link"),
     inside("run_sample", "run", "seq"),
     # The fleet does not exist for people who are not operators.

@@ -13,6 +13,7 @@ from tests.factories import mae_events, make_experiment, make_run, metric_events
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.services import create_share_link, revoke_share_link
+from webapp.telemetry.tabs import TABS
 from webapp.workspaces.models import Workspace
 
 pytestmark = pytest.mark.django_db
@@ -44,9 +45,7 @@ def config_of(html: str) -> dict[str, Any]:
 
 def addresses(run: Run) -> list[str]:
     sample = run.events.filter(kind="sample").values_list("seq", flat=True).first()
-    parts = [
-        reverse("run_part", args=[run.pk, part]) for part in ("head", "vitals", "evaluation", "checkpoints", "history")
-    ]
+    parts = [reverse("run_part", args=[run.pk, part]) for part in ("head", "vitals", *(tab.slug for tab in TABS))]
     names = ("run", "run_state", "run_series", "run_samples", "run_log")
     return [*(reverse(name, args=[run.pk]) for name in names), reverse("run_sample", args=[run.pk, sample]), *parts]
 
@@ -57,6 +56,20 @@ def test_every_address_of_a_run_opens_only_to_its_workspace(
 ) -> None:
     client = as_({"ada": ada, "ben": ben, "cyn": cyn}.get(who))
     assert {client.get(address).status_code for address in addresses(run)} == {status}
+
+
+def test_the_tabs_are_those_of_the_list_and_a_share_link_has_only_its_own(
+    run: Run, ada: User, as_: Callable[[User | None], Client], client: Client
+) -> None:
+    _, secret = create_share_link(actor=ada, run_id=run.pk)
+    shared = re.findall(
+        r'class="tabs__tab" href="#(\w+)"', client.get(reverse("share", args=[secret])).content.decode()
+    )
+    assert "log" in shared
+    assert "history" not in shared
+    own = re.findall(r'class="tabs__tab" href="#(\w+)"', as_(ada).get(reverse("run", args=[run.pk])).content.decode())
+    assert own[0] == "live"
+    assert set(shared) < set(own)
 
 
 def test_the_page_holds_what_its_socket_goes_on_from(run: Run, ada: User, as_: Callable[[User], Client]) -> None:
@@ -132,9 +145,8 @@ def test_a_run_without_any_event_shows_what_comes(
     status: str, workspace: Workspace, ada: User, as_: Callable[[User], Client]
 ) -> None:
     run = make_run(make_experiment(workspace, ada), status)
-    response = as_(ada).get(reverse("run", args=[run.pk]))
-    assert response.status_code == 200
-    assert "No evaluation yet" in response.content.decode()
+    assert as_(ada).get(reverse("run", args=[run.pk])).status_code == 200
+    assert "No evaluation yet" in as_(ada).get(reverse("run_part", args=[run.pk, "evaluation"])).content.decode()
 
 
 def test_a_failed_run_says_why_before_anything_else(

@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-import yaml
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
@@ -11,20 +10,20 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from webapp.experiments.selectors import share_links_of, transitions_of
 from webapp.experiments.services import revoke_share_link
 from webapp.pages.requests import signed_in
 from webapp.telemetry import selectors
-from webapp.telemetry.comparison import compared_suites
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
 from webapp.telemetry.selectors import SampleFilter, shown_kinds
 from webapp.telemetry.state import run_state
+from webapp.telemetry.tabs import tabs_of
 from webapp.telemetry.viewing import Viewing, as_json, viewing
 from webapp.telemetry.vitals import vitals
 
 MAX_POINTS, PAGE, LOG_PAGE = 2000, 50, 200
-PARTS = frozenset({"head", "vitals", "evaluation", "checkpoints", "history"})
+REGIONS = {"head": "runs/_head.html", "vitals": "runs/_vitals.html"}
+"""Parts that stand above the tabs."""
 
 
 @viewing
@@ -39,9 +38,8 @@ def page(request: HttpRequest, seen: Viewing) -> HttpResponse:
         "groups": lens.chart_groups,
         "roles": {role.name: role.title for role in lens.roles},
         "samples": selectors.samples(seen.run, limit=PAGE),
-        "log": selectors.logs(seen.run, limit=LOG_PAGE),
     }
-    context = _context(seen) | {"config": config, "show": shown_kinds(lens), "spec": _spec_yaml(seen), "lens": lens}
+    context = _context(seen) | {"config": config, "show": shown_kinds(lens), "lens": lens, "tabs": tabs_of(seen, lens)}
     return render(request, "runs/shared.html" if seen.is_shared else "runs/page.html", context)
 
 
@@ -104,10 +102,13 @@ def log(request: HttpRequest, seen: Viewing) -> HttpResponse:
 
 @viewing
 def part(request: HttpRequest, seen: Viewing, part: str) -> HttpResponse:
-    """One region of the page, rendered again after news."""
-    if part not in PARTS or (part == "history" and seen.is_shared):
+    """A region of the page, rendered again after news, or the content of a tab."""
+    if template := REGIONS.get(part):
+        return render(request, template, _context(seen))
+    tab = next((tab for tab in tabs_of(seen, lens_of(seen.run)) if tab.slug == part), None)
+    if tab is None:
         raise Http404(f"The run page has no part called {part!r}.")
-    return render(request, f"runs/_{part}.html", _context(seen))
+    return render(request, tab.template, _context(seen) | tab.context(seen))
 
 
 @require_POST
@@ -120,7 +121,7 @@ def revoke_share(request: HttpRequest, run_id: UUID, link_id: int) -> HttpRespon
 
 
 def _context(seen: Viewing) -> dict[str, Any]:
-    """What every region reads; the querysets run only where a template uses them."""
+    """What every part reads."""
     run = seen.run
     return {
         "run": run,
@@ -129,20 +130,12 @@ def _context(seen: Viewing) -> dict[str, Any]:
         "may_edit": seen.may_edit,
         "state": run_state(run),
         "vitals": lambda: vitals(run),
-        "evaluations": lambda: compared_suites(run),
-        "checkpoints": lambda: selectors.checkpoints(run),
-        "transitions": transitions_of(run),
-        "share_links": share_links_of(run),
         "method_title": lens_of(run).title,
     }
 
 
 def _state(seen: Viewing) -> dict[str, Any]:
     return {**run_state(seen.run), "vitals": vitals(seen.run)}
-
-
-def _spec_yaml(seen: Viewing) -> str:
-    return yaml.safe_dump(seen.run.spec, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _number(data: QueryDict, name: str) -> int | None:

@@ -1,0 +1,89 @@
+"""The tabs of the run page. Each is a part of its own, asked for when somebody first opens it.
+
+To add one: a line in ``TABS``, a template, and where it needs a script a module below ``static/`` that exports
+``mount(element, page)``; ``page`` is described in ``static/run/hub.js``. The address of a tab is ``<page>#<slug>``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from webapp.experiments.selectors import share_links_of, transitions_of
+from webapp.telemetry import selectors
+from webapp.telemetry.comparison import compared_suites
+from webapp.telemetry.lens import Lens
+from webapp.telemetry.viewing import Viewing
+
+
+def _nothing(seen: Viewing) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tab:
+    """``Tab(slug="log", title="Log", template="runs/_log.html", module="run/log.js")``."""
+
+    slug: str
+    title: str
+    template: str
+    context: Callable[[Viewing], dict[str, Any]] = _nothing
+    """What the template reads beside what every part gets."""
+    for_shared: bool = True
+    """Whether whoever holds a share link may open it."""
+    module: str = ""
+    """Address below ``static/`` of its script."""
+    refresh: tuple[str, ...] = ()
+    """News after which the part is rendered anew: kinds of events, or "status" for a change of state."""
+    applies: Callable[[Lens], bool] = lambda lens: True
+    """Whether runs of this method have it."""
+
+
+def _evaluation(seen: Viewing) -> dict[str, Any]:
+    return {"evaluations": compared_suites(seen.run)}
+
+
+def _spec(seen: Viewing) -> dict[str, Any]:
+    return {"spec": yaml.safe_dump(seen.run.spec, sort_keys=False, allow_unicode=True, width=100)}
+
+
+def _checkpoints(seen: Viewing) -> dict[str, Any]:
+    return {"checkpoints": selectors.checkpoints(seen.run)}
+
+
+def _history(seen: Viewing) -> dict[str, Any]:
+    return {"transitions": transitions_of(seen.run), "share_links": share_links_of(seen.run)}
+
+
+TABS: tuple[Tab, ...] = (
+    Tab(
+        slug="evaluation",
+        title="Evaluation",
+        template="runs/_evaluation.html",
+        context=_evaluation,
+        refresh=("evaluation",),
+    ),
+    Tab(slug="log", title="Log", template="runs/_log.html", module="run/log.js"),
+    Tab(slug="spec", title="Spec", template="runs/_spec.html", context=_spec),
+    Tab(
+        slug="checkpoints",
+        title="Checkpoints",
+        template="runs/_checkpoints.html",
+        context=_checkpoints,
+        refresh=("checkpoint",),
+    ),
+    Tab(
+        slug="history",
+        title="History",
+        template="runs/_history.html",
+        context=_history,
+        for_shared=False,
+        refresh=("status",),
+    ),
+)
+
+
+def tabs_of(seen: Viewing, lens: Lens) -> list[Tab]:
+    """The tabs this viewer finds beside the live one, in order."""
+    return [tab for tab in TABS if tab.applies(lens) and (tab.for_shared or not seen.is_shared)]
