@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from training_core.checkpoints import Checkpoint, load_weights
 from training_core.distributed.parallel import Parallel
 from training_core.engines.build import check_engine, make_engine, samples_learners_weights
 from training_core.games.base import Games
@@ -35,9 +36,15 @@ class Parts:
 
 
 def assemble(
-    spec: ExperimentSpec, *, models_dir: Path, device: torch.device, parallel: Parallel, progress: Progress
+    spec: ExperimentSpec,
+    *,
+    models_dir: Path,
+    device: torch.device,
+    parallel: Parallel,
+    progress: Progress,
+    weights: Checkpoint | None = None,
 ) -> Parts:
-    """Load what the spec names; the engine is the caller's to close.
+    """Load what the spec names, with the weights of a checkpoint where one is given; the engine is the caller's to close.
 
     Raises ``ModelError``, ``DataError`` or ``EngineError`` for what a person can fix.
     """
@@ -45,7 +52,13 @@ def assemble(
     check_engine(spec, num_processes=parallel.size)
     method_class = find_method(spec.method.name)
     domain = make_domain(spec.task)
-    roster = load_roster(spec, models_dir=models_dir, device=device, progress=progress)
+    roster = load_roster(
+        spec,
+        models_dir=models_dir,
+        device=device,
+        progress=progress,
+        begin=lambda trained: load_weights(weights, trained) if weights else None,
+    )
     style = roster.first.style
     if spec.method.rehearsal is not None and style != "starter":
         raise ModelError(f"{spec.model.source} does not speak the starter's language, which method.rehearsal needs.")

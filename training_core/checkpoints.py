@@ -127,6 +127,11 @@ def newest(folder: Path) -> Checkpoint | None:
     return None
 
 
+def of_run(folder: Path, step: int) -> Checkpoint | None:
+    """The checkpoint of a step in a run's folder, if it is there and verifies."""
+    return verify(folder / "checkpoints" / f"{PREFIX}{step:06d}")
+
+
 def tidy(folder: Path, *, keep: int) -> None:
     """Delete half-written checkpoints and all but the ``keep`` newest."""
     for path in folder.glob(".tmp-*"):
@@ -134,6 +139,27 @@ def tidy(folder: Path, *, keep: int) -> None:
     for path in sorted(folder.glob(f"{PREFIX}*"), reverse=True)[keep:]:
         (path / "manifest.json").unlink(missing_ok=True)  # invalid first, so that no half-deleted folder is resumed
         shutil.rmtree(path, ignore_errors=True)
+
+
+def load_weights(checkpoint: Checkpoint, policies: Mapping[str, LoadedPolicy]) -> None:
+    """Put the checkpoint's weights into whole policies, and nothing else. The only policy of a checkpoint serves all.
+
+    Raises ``ModelError`` for weights of another model or of other policies.
+    """
+    held = list(checkpoint.state()["optimizers"])
+    for name, policy in policies.items():
+        if name not in held and len(held) > 1:
+            raise ModelError(
+                f"The checkpoint {checkpoint.path.name} holds the policies {', '.join(held)}, but the spec trains "
+                f"{', '.join(policies)}; choose a run with the same weights."
+            )
+        source = name if name in held else held[0]
+        try:
+            load_policy_into(policy, checkpoint.path / policy_folder(source), parallel=_ALONE)
+        except (ForeignWeights, FileNotFoundError) as error:
+            raise ModelError(
+                f"The checkpoint {checkpoint.path.name} holds the weights of another model than model.source with model.adapter."
+            ) from error
 
 
 def restore(

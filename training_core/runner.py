@@ -25,6 +25,7 @@ from training_core.learn.rehearsal import rehearsal_texts
 from training_core.play.play import Play
 from training_core.play.requests import derive_seed
 from training_core.play.scheduler import run as play_out
+from training_core.policies.load import ModelError
 from training_core.policies.models_dir import default_models_dir
 from training_core.policies.snapshots import carry_out
 from training_core.reporting import Listener, Reporter
@@ -68,6 +69,8 @@ class Run:
         self._speaks = parallel.rank == 0
         self._watch = Stopwatch()
         self._step = 0
+        self._begins = True
+        """Whether there is nothing in the folder to go on from."""
 
     @classmethod
     def from_yaml(cls, path: str | Path, folder: str | Path, **options: Any) -> "Run":
@@ -129,12 +132,15 @@ class Run:
         """Load everything, or put it back as the newest checkpoint has it; what must be closed goes onto ``open_parts``."""
         self._check_processes()
         newest = checkpoints.newest(self.folder / "checkpoints") if resume and self._speaks else None
-        found = self._parallel.broadcast(newest)
-        state: dict[str, Any] | None = found.state() if found else None
+        own = self._parallel.broadcast(newest)
+        start = None if own else self._checkpoint_of_start()
+        goes_on = self.spec.start is not None and self.spec.start.what == "everything"
+        found = own or (start if goes_on else None)
+        state: dict[str, Any] | None = own.state() if own else None
         self._report.log.cut_back(seq=state["seq"] if state else 0, offset=state["offset"] if state else 0)
         self._report.step = self._step = found.step if found else 0
-        if found:
-            self._report.checkpoint(found)
+        if own:
+            self._report.checkpoint(own)
         self._report.state(RunPhase.PREPARING, "Loading the model", fraction=0.0)
         torch.set_num_threads(self.spec.resources.threads)
         disable_progress_bar()  # the run tells its own progress
@@ -144,6 +150,7 @@ class Run:
             device=device_of(self.spec),
             parallel=self._parallel,
             progress=lambda fraction, text: self._report.state(RunPhase.PREPARING, text, fraction=fraction),
+            weights=None if goes_on else start,
         )
         open_parts.callback(parts.engine.close)
         self._domain, self._roster, self._method = parts.domain, parts.roster, parts.method
@@ -152,7 +159,27 @@ class Run:
         open_parts.callback(self._rollouts.close)
         if found:
             self._restore(found)
+        if own:
+            self._report.note("info", f"Resumed from the checkpoint of step {own.step}")
+        elif start and self.spec.start:
+            taken = "Goes on" if goes_on else "Begins with the weights"
+            self._report.note("info", f"{taken} from step {start.step} of run {self.spec.start.run}")
+        self._begins = own is None
         self._report.state(RunPhase.RUNNING, "Playing")
+
+    def _checkpoint_of_start(self) -> checkpoints.Checkpoint | None:
+        """The checkpoint that ``start`` names, in the folder of that run beside this one. Raises ``ModelError``."""
+        start = self.spec.start
+        if start is None:
+            return None
+        folder = self.folder.resolve().parent / start.run
+        found = self._parallel.broadcast(checkpoints.of_run(folder, start.step) if self._speaks else None)
+        if found is None:
+            raise ModelError(
+                f"The checkpoint of step {start.step} of the run {start.run} is not on this machine; it may have been deleted "
+                "to make room. Start from a checkpoint that is kept."
+            )
+        return found
 
     def _check_processes(self) -> None:
         asked, started = self.spec.resources.num_processes, self._parallel.size
@@ -176,13 +203,12 @@ class Run:
         if state["pending"] is not None:
             self._rollouts.pending = Played.from_json(state["pending"])
         self._engine.publish(self._step, blended=self._roster.snapshots)
-        self._report.note("info", f"Resumed from the checkpoint of step {found.step}")
 
     # The loop
 
     def _loop(self) -> tuple[RunPhase, str]:
         self._commands.playing = True
-        if self._step == 0:
+        if self._begins:
             self._evaluate()
         while self._step < self.spec.steps:
             self._heed_commands()

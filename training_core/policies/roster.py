@@ -1,7 +1,7 @@
 """Which weights each role speaks with: from the method's roles and the spec to policies in memory."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,8 +68,12 @@ def load_roster(
     models_dir: Path,
     device: torch.device | str,
     progress: Progress,
+    begin: Callable[[Mapping[str, LoadedPolicy]], None] = lambda trained: None,
 ) -> Roster:
-    """Load the model once and make every policy from it: an adapter each, or a whole copy each. Raises ``ModelError``."""
+    """Load the model once and make every policy from it: an adapter each, or a whole copy each. Raises ``ModelError``.
+
+    ``begin`` may give the trained policies other weights before snapshots and the start are copied from them.
+    """
     parts = cast(spec)
     trained = parts.trained
     adapters = trained if len(trained) > 1 else (ADAPTER,)
@@ -86,6 +90,7 @@ def load_roster(
         policies = {name: first if name == trained[0] else _whole_copy(first) for name in trained}
     else:
         policies = {name: replace(first, adapter=adapter) for name, adapter in zip(trained, adapters, strict=True)}
+    begin(policies)
     policies |= {name: take_snapshot(policies[source], name) for name, source in parts.snapshots.items()}
     if parts.needs_start:
         # Fresh adapters change nothing, so the model below them is the start.

@@ -10,6 +10,7 @@ from training_core.spec.engine import EngineSpec, TransformersEngine
 from training_core.spec.learner import LearnerSpec
 from training_core.spec.model import ModelSpec, WeightsSpec
 from training_core.spec.run import CheckpointSpec, EvaluationSpec, RecordingSpec, ResourceSpec
+from training_core.spec.start import StartSpec
 from training_core.spec.tasks import ArithmeticTask, TaskSpec
 
 
@@ -31,6 +32,8 @@ class ExperimentSpec(Block):
     """The base model."""
     weights: WeightsSpec = WeightsSpec()
     """Which roles share weights."""
+    start: StartSpec | None = None
+    """Begin from a checkpoint of another run; empty begins anew."""
     task: TaskSpec = ArithmeticTask()
     """The task domain."""
     engine: EngineSpec = TransformersEngine()
@@ -81,6 +84,15 @@ class ExperimentSpec(Block):
         if kind != "shared" and not any(role.trained for role in roles):
             raise ValueError(
                 f"weights.kind is {kind}, but no role of the method is trained; train one, or choose shared"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_are_left(self) -> "ExperimentSpec":
+        if self.start is not None and self.start.what == "everything" and self.start.step >= self.steps:
+            raise ValueError(
+                f"start goes on from step {self.start.step}, but steps is {self.steps}, so nothing would be left to do; "
+                "raise steps, or set start.what to weights"
             )
         return self
 

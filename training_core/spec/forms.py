@@ -112,6 +112,7 @@ _GENERAL = ("name", "seed", "steps")
 _SECTIONS = (
     _Section(key="model", title="Model"),
     _Section(key="weights", title="Weights of the roles", advanced=True),
+    _Section(key="start", title="Start", advanced=True),
     _Section(key="task", title="Task"),
     _Section(key="resources", title="Resources", after=True),
     _Section(key="evaluation", title="Evaluation", after=True),

@@ -107,6 +107,7 @@ _SENTENCES = {
     "bool_type": "must be true or false",
     "string_type": "must be text",
     "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must be a name of letters, digits, dots, - and _ only",
     "string_too_long": "must have at most {max_length} characters",
     "too_short": "needs at least {min_length} of its choices",
 }

@@ -28,6 +28,16 @@ class Experiment(models.Model):
     """The resolved ExperimentSpec, every default written out."""
     parent = models.ForeignKey("Run", null=True, blank=True, on_delete=models.SET_NULL, related_name="clones")
     """The run this experiment was cloned from."""
+    fork_step = models.BigIntegerField(null=True, blank=True)
+    """The step of the parent's checkpoint that the runs begin from; None where they begin anew."""
+    template_version = models.ForeignKey(
+        "TemplateVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="experiments"
+    )
+    """The team template it was composed from."""
+    is_rehearsal = models.BooleanField(default=False)
+    """A short trial of a form before its launch: in no list, and removed after a day."""
+    rehearsed = models.JSONField(null=True, blank=True)
+    """What the rehearsal before the launch found; see ``webapp.experiments.rehearsals.Finding``."""
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True, blank=True)
@@ -54,7 +64,9 @@ class Run(models.Model):
     number = models.PositiveIntegerField()
     """1, 2, 3 inside the experiment."""
     spec = models.JSONField()
-    """The spec with this run's seed."""
+    """The spec with this run's seed and overrides."""
+    overrides = models.JSONField(default=dict)
+    """What a sweep changes for this run: ``{"method.optimizer.lr": 0.001}``; the seed is not among them."""
     status = models.CharField(max_length=12, choices=RunStatus.choices, default=RunStatus.QUEUED)
     status_version = models.PositiveIntegerField(default=0)
     priority = models.SmallIntegerField(default=0)
@@ -162,3 +174,54 @@ class ShareLink(models.Model):
 
     def __str__(self) -> str:
         return f"share link {self.prefix}…"
+
+
+class TemplateQuerySet(models.QuerySet["Template"]):
+    def visible_to(self, user: object) -> "TemplateQuerySet":
+        return self.filter(workspace__in=Workspace.objects.visible_to(user))
+
+
+class Template(models.Model):
+    """A starting point that a team keeps: a name for specs that are saved one after the other."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="templates")
+    name = models.CharField(max_length=80)
+    method = models.CharField(max_length=40)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    retired_at = models.DateTimeField(null=True, blank=True)
+    """Set while it is not offered; its versions stay, because runs were made from them."""
+
+    objects = TemplateQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["workspace", "name"], condition=Q(retired_at=None), name="template_name_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TemplateVersion(models.Model):
+    """One saved state of a template; never changed afterwards."""
+
+    template = models.ForeignKey(Template, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    """1, 2, 3 inside the template."""
+    spec = models.JSONField()
+    """The resolved ExperimentSpec, every default written out."""
+    note = models.CharField(max_length=300, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["template", "number"], name="template_version_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.template}, version {self.number}"

@@ -22,7 +22,9 @@ ESTIMATE_TOLERANCE = 1.5
 
 
 def experiments_visible_to(user: User | AnonymousUser) -> ExperimentQuerySet:
-    return Experiment.objects.visible_to(user).select_related("workspace", "created_by").order_by("-created_at", "pk")
+    """What lists show: everything but rehearsals."""
+    found = Experiment.objects.visible_to(user).filter(is_rehearsal=False)
+    return found.select_related("workspace", "created_by").order_by("-created_at", "pk")
 
 
 def find_experiments(
@@ -50,11 +52,12 @@ def find_experiments(
 
 
 def runs_visible_to(user: User | AnonymousUser) -> RunQuerySet:
-    return (
-        Run.objects.visible_to(user)
-        .select_related("experiment__workspace", "created_by", "worker")
-        .order_by("-created_at", "pk")
-    )
+    """What lists show and count: everything but rehearsals."""
+    return _with_names(Run.objects.visible_to(user).filter(experiment__is_rehearsal=False))
+
+
+def _with_names(runs: RunQuerySet) -> RunQuerySet:
+    return runs.select_related("experiment__workspace", "created_by", "worker").order_by("-created_at", "pk")
 
 
 def experiment_for(user: User | AnonymousUser, experiment_id: UUID | str) -> Experiment:
@@ -66,8 +69,8 @@ def experiment_for(user: User | AnonymousUser, experiment_id: UUID | str) -> Exp
 
 
 def run_for(user: User | AnonymousUser, run_id: UUID | str) -> Run:
-    """The run, or 404 for those who may not see it."""
-    run = runs_visible_to(user).filter(pk=run_id).first()
+    """The run, a rehearsal as well, or 404 for those who may not see it."""
+    run = _with_names(Run.objects.visible_to(user)).filter(pk=run_id).first()
     if run is None:
         raise Http404("There is no such run, or it belongs to a workspace you are not a member of.")
     return run

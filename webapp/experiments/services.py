@@ -4,6 +4,7 @@ Each public function is one action of a person: check, lock, change, record, and
 """
 
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -16,12 +17,13 @@ from django.http import Http404
 from django.utils import timezone
 
 from training_core.spec.experiment import ExperimentSpec
-from training_core.spec.io import FieldError, SpecError, dump_dict, parse_spec
+from training_core.spec.io import FieldError, SpecError, dump_dict, dump_yaml, parse_spec
+from training_core.spec.sweep import PlannedRun, with_overrides
 from webapp.accounts.digests import digest_of
 from webapp.accounts.models import User
 from webapp.experiments import doorbell
 from webapp.experiments.choices import ALLOWED, HELD, TERMINAL, RunStatus, TransitionActor
-from webapp.experiments.models import Experiment, Run, RunQuerySet, RunTransition, ShareLink
+from webapp.experiments.models import Experiment, Run, RunQuerySet, RunTransition, ShareLink, TemplateVersion
 from webapp.experiments.selectors import memory_refusal
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import PermissionDenied, membership_of, require_edit
@@ -77,14 +79,20 @@ def create_experiment(
     parent: Run | None = None,
     idempotency_key: str = "",
     launch: bool = True,
+    plan: Sequence[PlannedRun] = (),
+    template_version: TemplateVersion | None = None,
+    rehearsed: dict[str, Any] | None = None,
 ) -> Experiment:
-    """Create an experiment and queue its first run; the same key gives back what it created the first time."""
+    """Create an experiment and queue its runs, one or those of a ``plan``; the same key gives back what it created the first time."""
     _require_edit(actor, workspace)
     _check_key(idempotency_key)
-    if refusal := memory_refusal(spec):
-        raise ValueError(refusal)
+    for each in {dump_yaml(run.spec): run.spec for run in plan}.values() if plan else (spec,):
+        if refusal := memory_refusal(each):
+            raise ValueError(refusal)
+    parent = fork_parent(actor, workspace, spec) or parent
     resolved = dump_dict(spec)
     _check_storable(resolved)
+    planned = [(run.seed, run.overrides) for run in plan] or [(spec.seed, {})]
     try:
         with transaction.atomic(durable=True):
             experiment = Experiment.objects.create(
@@ -93,18 +101,24 @@ def create_experiment(
                 method=spec.method.name,
                 spec=resolved,
                 parent=parent,
+                fork_step=spec.start.step if spec.start else None,
+                template_version=template_version,
+                rehearsed=rehearsed,
                 created_by=actor,
             )
             detail = {"name": spec.name, "method": spec.method.name}
             record(actor=actor, action="experiment.created", obj=experiment, workspace=workspace, detail=detail)
-            if launch:
-                _queue_run(actor, experiment, seed=spec.seed, idempotency_key=idempotency_key)
+            for place, (seed, overrides) in enumerate(planned if launch else ()):
+                key = "" if place else idempotency_key
+                _queue_run(actor, experiment, seed=seed, overrides=overrides, idempotency_key=key)
             return experiment
     except IntegrityError:
         earlier = _run_with_key(actor, idempotency_key)
         if earlier is None:
             raise
-    if earlier.experiment.spec != resolved or earlier.experiment.workspace_id != workspace.pk:
+    asked_before = [(run.spec["seed"], run.overrides) for run in earlier.experiment.runs.order_by("number")]
+    is_same = earlier.experiment.spec == resolved and asked_before[: len(planned)] == planned
+    if not is_same or earlier.experiment.workspace_id != workspace.pk:
         raise ValueError(f"The idempotency key {idempotency_key!r} already created another experiment. Use a new key.")
     return earlier.experiment
 
@@ -270,23 +284,45 @@ def revoke_share_link(*, actor: User, run_id: UUID, link_id: int) -> None:
         _record(actor, "run.share_revoked", run, {"link": link.prefix})
 
 
-def _queue_run(actor: User, experiment: Experiment, *, seed: int | None, idempotency_key: str) -> Run:
+def fork_parent(actor: User, workspace: Workspace, spec: ExperimentSpec) -> Run | None:
+    """The run that the spec's ``start`` names, which must be one of the workspace. Raises ``SpecError``."""
+    if spec.start is None:
+        return None
+    try:
+        found = Run.objects.visible_to(actor).filter(experiment__workspace=workspace, pk=UUID(spec.start.run)).first()
+    except ValueError:
+        found = None
+    if found is None:
+        message = f"{workspace.name} has no run {spec.start.run}; start from a run of the workspace you launch in"
+        raise SpecError([FieldError(path="start.run", message=message)])
+    return found
+
+
+def _queue_run(
+    actor: User,
+    experiment: Experiment,
+    *,
+    seed: int | None,
+    idempotency_key: str,
+    overrides: dict[str, Any] | None = None,
+) -> Run:
     seed_of_run = Cast(KT("spec__seed"), BigIntegerField())
     used = experiment.runs.aggregate(number=Max("number"), seed=Max(seed_of_run))
     if seed is None:
         seed = int(experiment.spec["seed"]) if used["number"] is None else int(used["seed"]) + 1
-    spec = parse_spec({**experiment.spec, "seed": seed})
+    spec = with_overrides(parse_spec({**experiment.spec, "seed": seed}), overrides or {})
     run = Run.objects.create(
         experiment=experiment,
         number=(used["number"] or 0) + 1,
         spec=dump_dict(spec),
+        overrides=overrides or {},
         num_gpus=spec.resources.num_gpus,
         num_hosts=spec.resources.hosts,
         total_steps=spec.steps,
         idempotency_key=idempotency_key,
         created_by=actor,
     )
-    _record(actor, "run.created", run, {"seed": seed})
+    _record(actor, "run.created", run, {"seed": seed, **({"overrides": overrides} if overrides else {})})
     transaction.on_commit(doorbell.ring)
     return run
 
