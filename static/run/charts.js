@@ -1,27 +1,19 @@
-/** The run's charts. Only those in view are drawn, at most twice a second, and a zoom belongs to the person. */
+/** The run's charts: their lines, the looks they share, and a zoom that belongs to the person. */
 
-import { onThemeChange } from "../js/theme.js";
+import { newLook } from "../charts/line_chart.js";
 import { Chart } from "./chart.js";
 import { byId } from "./dom.js";
 import { Stack } from "./stack.js";
 
-const REDRAW_MS = 500;
 const MAX_POINTS = 4000;
 
 export class Charts {
   constructor(groups, onPick) {
     this.onPick = onPick;
-    this.smoothing = 0;
-    this.zoom = null;
+    this.look = newLook();
     this.lines = new Map();
     this.marks = [];
     this.charts = groups.flatMap((group) => group.charts).map((config) => new (config.kind === "stack" ? Stack : Chart)(config, this));
-    this.seen = new IntersectionObserver((entries) => {
-      for (const entry of entries) entry.target.chart.inView = entry.isIntersecting;
-    }, { rootMargin: "200px" });
-    for (const chart of this.charts) this.seen.observe(chart.figure);
-    onThemeChange(() => this.touch());
-    setInterval(() => this.redraw(), REDRAW_MS);
   }
 
   get hasPoints() {
@@ -29,11 +21,10 @@ export class Charts {
   }
 
   load(series, marks) {
-    this.lines = new Map(Object.entries(series));
-    this.marks = marks;
+    this.lines = new Map(Object.entries(series).map(([name, { steps, values }]) => [name, { steps, x: steps, y: values }]));
+    this.marks = marks.map((mark) => ({ ...mark, x: mark.step }));
     for (const chart of this.charts) chart.appear();
     this.touch();
-    this.redraw();
   }
 
   /** Add a step's values; false once a line has grown so long that it should be read again, coarser. */
@@ -43,38 +34,35 @@ export class Charts {
       const line = this.lines.get(name);
       if (!line) continue;
       line.steps.push(step);
-      line.values.push(value);
+      line.y.push(value);
       short &&= line.steps.length < MAX_POINTS;
     }
-    for (const chart of this.charts) if (chart.draws(values)) chart.dirty = true;
+    for (const chart of this.charts) if (chart.draws(values)) chart.touch();
     return short;
   }
 
   mark(mark) {
-    this.marks.push(mark);
+    this.marks.push({ ...mark, x: mark.step });
     this.touch();
   }
 
   smoothBy(weight) {
-    this.smoothing = weight;
+    this.look.smoothing = weight;
     this.touch();
-    this.redraw();
   }
 
-  zoomTo(range) {
-    this.zoom = range;
+  zoomed(range) {
     byId("reset-zoom").hidden = range === null && this.charts.every((chart) => chart.zoomY === null);
     this.touch();
-    this.redraw();
+  }
+
+  resetZoom() {
+    for (const chart of this.charts) chart.zoomY = null;
+    this.look.zoom = null;
+    this.zoomed(null);
   }
 
   touch() {
-    for (const chart of this.charts) chart.dirty = true;
-  }
-
-  redraw() {
-    if (document.hidden || !window.Plotly) return;
-    for (const chart of this.charts) if (chart.dirty && chart.figure.hidden) chart.appear();
-    for (const chart of this.charts) if (chart.dirty && chart.inView && chart.isShown) chart.draw();
+    for (const chart of this.charts) chart.touch();
   }
 }

@@ -84,15 +84,10 @@ byId("smoothing").addEventListener("input", (event) => {
   byId("smoothing-value").textContent = weight ? weight.toFixed(2) : "off";
   charts.smoothBy(weight);
 });
-for (const view of document.getElementsByName("live-view")) view.addEventListener("change", () => charts.redraw());
-byId("reset-zoom").addEventListener("click", () => {
-  for (const chart of charts.charts) chart.zoomY = null;
-  charts.zoomTo(null);
-});
+byId("reset-zoom").addEventListener("click", () => charts.resetZoom());
 
 samples.load(config.samples);
 mountTabs(byId("tabs"), (shown) => {
-  if (shown === "live") requestAnimationFrame(() => charts.redraw());
   parts.show(shown);
   page.tell("shown", shown);
 });

@@ -1,9 +1,11 @@
 /** A chart whose series add up: bars while there are few steps, areas later, and in words what takes most lately. */
 
+import { markTrace } from "../charts/marks.js";
+import { smooth } from "../charts/smoothing.js";
+import { tableOf } from "../charts/table.js";
 import { token } from "../js/theme.js";
 import { Chart } from "./chart.js";
 import { el, figure } from "./dom.js";
-import { smooth } from "./smoothing.js";
 
 const FEW_STEPS = 60;
 const RECENT = 10;
@@ -25,45 +27,49 @@ export class Stack extends Chart {
     const found = new Map();
     for (const [series, line] of lines) {
       const values = new Array(this.steps.length).fill(0);
-      line.steps.forEach((step, index) => { values[places.get(step)] = line.values[index] ?? 0; });
+      line.steps.forEach((step, index) => { values[places.get(step)] = line.y[index] ?? 0; });
       found.set(series.name, values);
     }
     return lines.map(([series]) => {
       const inside = (series.rest?.parts ?? []).filter((name) => found.has(name)).map((name) => found.get(name));
       const values = found.get(series.name).map((whole, place) => Math.max(0, whole - sum(inside.map((part) => part[place]))));
-      return { ...series, label: series.rest && !inside.length ? series.rest.whole : series.label, steps: this.steps, values };
+      return { ...series, label: series.rest && !inside.length ? series.rest.whole : series.label, x: this.steps, y: values };
     });
   }
 
-  tableLines() {
-    return this.parts;
+  stepAt({ index }) {
+    return this.steps[index];
+  }
+
+  fillTable() {
+    if (this.table.closest("details").open) this.table.replaceChildren(tableOf(this.parts, "step"));
   }
 
   traces() {
     const parts = this.parts.filter((part) => !this.hidden.has(part.name));
-    const smoothed = parts.map((part) => smooth(part.values, this.all.smoothing));
+    const smoothed = parts.map((part) => smooth(part.y, this.look.smoothing));
     const few = this.steps.length <= FEW_STEPS;
     const edge = { width: 0.75, color: token("--sheet") };
     const traces = parts.map((part, place) => {
       const colour = token(`--${part.tint}`);
-      const base = { x: this.steps, y: smoothed[place], hovertemplate: `${part.label}: %{y:.3~g} s<extra></extra>` };
+      const base = { x: this.steps, y: smoothed[place], meta: part.name, hovertemplate: `${part.label}: %{y:.3~g} s<extra></extra>` };
       if (few) return { ...base, type: "bar", marker: { color: colour, line: edge } };
       return { ...base, type: "scatter", mode: "lines", stackgroup: "parts", fillcolor: colour, line: edge };
     });
     const totals = this.steps.map((_, place) => sum(smoothed.map((values) => values[place])));
     traces.push({ type: "scatter", mode: "lines", x: this.steps, y: totals, line: { width: 0 }, hovertemplate: "Together: %{y:.3~g} s<extra></extra>" });
-    if (this.all.marks.length) traces.push(this.markTrace());
+    if (this.all.marks.length) traces.push(markTrace(this.all.marks));
     return traces;
   }
 
   layout() {
     const layout = super.layout();
-    return { ...layout, barmode: "stack", bargap: 0.12, yaxis: { ...layout.yaxis, rangemode: "tozero" } };
+    return { ...layout, barmode: "stack", bargap: 0.12, yaxis: { ...layout.yaxis, type: "linear", rangemode: "tozero" } };
   }
 
   /** Beside each name its recent seconds; above the chart one bar and a sentence that say the same. */
-  fillKeys() {
-    const recent = this.parts.map((part) => ({ ...part, seconds: mean(part.values.slice(-RECENT)) }));
+  fillLegend() {
+    const recent = this.parts.map((part) => ({ ...part, seconds: mean(part.y.slice(-RECENT)) }));
     const total = sum(recent.map((part) => part.seconds));
     for (const key of this.figure.querySelectorAll("[data-line]")) {
       const part = recent.find((one) => one.name === key.dataset.line);

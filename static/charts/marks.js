@@ -1,0 +1,25 @@
+/** Marks on the horizontal axis: what happened at a step beside the numbers. */
+
+import { token } from "../js/theme.js";
+
+/** Shape and colour of each kind of mark; a kind that is not listed looks like a checkpoint. */
+export const MARKS = {
+  checkpoint: { symbol: "diamond", token: "--ink-faint" },
+  restart: { symbol: "triangle-right", token: "--warn" },
+  change: { symbol: "square", token: "--accent" },
+};
+
+/** Plotly's trace of marks `{ x, kind, text }`, on an axis of its own at the foot of the chart. */
+export function markTrace(marks) {
+  const looks = marks.map((mark) => MARKS[mark.kind] ?? MARKS.checkpoint);
+  return {
+    type: "scatter",
+    mode: "markers",
+    x: marks.map((mark) => mark.x),
+    y: marks.map(() => 0.03),
+    yaxis: "y2",
+    text: marks.map((mark) => mark.text),
+    hovertemplate: "%{text}<extra></extra>",
+    marker: { size: 6, symbol: looks.map((look) => look.symbol), color: looks.map((look) => token(look.token)) },
+  };
+}
