@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from training_core.spec import events
 from training_core.spec.events import EventKind
+from webapp.telemetry.sample_index import Findings, findings
 
 MAX_NAME = 80
 _MAX_INT = 2**63 - 1
@@ -43,6 +44,8 @@ class Line:
     json: str
     metrics: dict[str, float] = field(default_factory=dict)
     """Finite values of a metric event."""
+    findings: Findings | None = None
+    """What the index says about a sample."""
 
 
 def clean(event: Mapping[str, Any], *, step: int) -> Line:
@@ -79,7 +82,8 @@ def _clean(seq: int, event: Mapping[str, Any]) -> Line:
     if text is None:
         data = _scrub(data)
         text = _dumps(data)
-    return Line(seq=seq, kind=kind, step=step, t=t, data=data, json=text)
+    found = findings(data) if kind is EventKind.SAMPLE else None
+    return Line(seq=seq, kind=kind, step=step, t=t, data=data, json=text, findings=found)
 
 
 def _metric_values(values: Any) -> dict[str, float | None]:

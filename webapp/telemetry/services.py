@@ -1,6 +1,8 @@
 """Storing what runs say: every event once, in order, and only from the worker that holds the run."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +14,15 @@ from webapp.experiments.models import Run
 from webapp.fleet.leases import LeaseLost, lock_leased_run
 from webapp.telemetry import headline
 from webapp.telemetry.lines import Line, clean
-from webapp.telemetry.models import Event, MetricPoint
+from webapp.telemetry.models import Event, MetricPoint, Sample
+from webapp.telemetry.sample_index import Findings
 
 __all__ = ["EventGap", "LeaseLost", "store_events"]
 
 _COPY_EVENTS = "COPY telemetry_event (run_id, seq, attempt, kind, step, t, data) FROM STDIN"
 _COPY_POINTS = "COPY telemetry_metricpoint (run_id, name, seq, step, value) FROM STDIN"
+_FINDINGS = tuple(field.name for field in fields(Findings))
+_COPY_SAMPLES = f"COPY telemetry_sample (run_id, seq, step, {', '.join(_FINDINGS)}) FROM STDIN"
 _MAX_PHASE_TEXT = 300
 
 
@@ -30,7 +35,7 @@ def store_events(*, run_id: UUID, token: int, attempt: int, events: Sequence[Map
     """Store consecutive events of one attempt; returns how many were new.
 
     1. lock the run and check the lease (raises ``LeaseLost``), 2. leave out what this attempt stored already, 3. drop
-    what an earlier attempt wrote from the first new event on, 4. copy events and metric points, 5. update the run,
+    what an earlier attempt wrote from the first new event on, 4. copy events, metric points and index rows of samples, 5. update the run,
     6. once committed, wake the pages. Storing the same batch twice changes nothing.
     """
     run = lock_leased_run(run_id, token)
@@ -73,6 +78,7 @@ def _new_lines(run: Run, events: Sequence[Mapping[str, Any]]) -> list[Line]:
 def _drop_from(run: Run, seq: int) -> None:
     Event.objects.filter(run=run, seq__gte=seq).delete()
     MetricPoint.objects.filter(run=run, seq__gte=seq).delete()
+    Sample.objects.filter(run=run, seq__gte=seq).delete()
 
 
 def _copy(run: Run, lines: Sequence[Line]) -> None:
@@ -87,11 +93,30 @@ def _copy(run: Run, lines: Sequence[Line]) -> None:
         for line in lines
         for name, value in line.metrics.items()
     )
+    samples = "".join(
+        f"{start}{line.seq}\t{line.step}\t{_columns(line.findings)}\n" for line in lines if line.findings is not None
+    )
     with connection.cursor() as cursor:
-        for statement, rows in ((_COPY_EVENTS, events), (_COPY_POINTS, points)):
+        for statement, rows in ((_COPY_EVENTS, events), (_COPY_POINTS, points), (_COPY_SAMPLES, samples)):
             if rows:
                 with cursor.copy(statement) as copy:
                     copy.write(rows)
+
+
+def _columns(found: Findings) -> str:
+    return "\t".join(_column(getattr(found, name)) for name in _FINDINGS)
+
+
+def _column(value: Any) -> str:
+    match value:
+        case None:
+            return "\\N"
+        case str():
+            return _escape(value)
+        case list():
+            return _escape(json.dumps(value))
+        case _:
+            return repr(value)
 
 
 def _escape(text: str) -> str:

@@ -1,0 +1,131 @@
+"""What a sample is found by: its question, its verdicts and rewards, its words. Pure functions of the event's data."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import md5
+from typing import Any
+
+from webapp.telemetry.rows import RoleTally, finite, is_judge, is_proposer, tally
+
+MAX_TITLE, MAX_REASON = 300, 300
+MAX_WORD, MAX_WORDS = 60, 40_000
+_MAX_PLACE = 16_383
+"""The last place that a Postgres text vector can tell apart."""
+_SPACES = re.compile(r"[ \t\n\r\f\v]+")
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """A sample's row but for run, seq and step, in the columns of ``models.Sample``."""
+
+    episode: str
+    title: str
+    layout: str
+    group_key: str
+    parent_key: str
+    made: bool
+    kept: bool | None
+    discard_reason: str
+    zero_signal: bool
+    disagrees: int
+    num_turns: int
+    num_pairs: int
+    num_right: int
+    num_wrong: int
+    solved: float | None
+    reward_min: float | None
+    reward_mean: float | None
+    reward_max: float | None
+    result: str
+    roles: list[RoleTally]
+    search: str
+    """As Postgres reads a text vector: ``what:1 is:2 3:3,5``."""
+
+
+def findings(data: dict[str, Any]) -> Findings:
+    """What the index says about a sample event."""
+    turns: list[dict[str, Any]] = data["turns"]
+    facts: dict[str, Any] = data.get("facts") or {}
+    title, parent = str(data["title"]), data.get("parent") or facts.get("reference")
+    roles = tally(turns)
+    answering = [row for row in roles if not is_judge(row["role"]) and not is_proposer(row["role"])]
+    num_right, num_wrong = sum(row["right"] for row in answering), sum(row["wrong"] for row in answering)
+    rewards = [float(turn["reward"]) for turn in turns if finite(turn.get("reward")) is not None]
+    kept = facts.get("kept")
+    return Findings(
+        episode=str(data["episode"]),
+        title=title[:MAX_TITLE],
+        layout=str(data.get("layout") or "thread"),
+        group_key=group_key(title),
+        parent_key=group_key(str(parent)) if parent else "",
+        made=bool(turns) and is_proposer(str(turns[0]["role"])),
+        kept=kept if isinstance(kept, bool) else None,
+        discard_reason=_discard_reason(data, facts)[:MAX_REASON],
+        zero_signal=is_without_signal(turns),
+        disagrees=sum(row["wrong"] for row in roles if is_judge(row["role"])),
+        num_turns=len(turns),
+        num_pairs=len(data.get("pairs") or ()),
+        num_right=num_right,
+        num_wrong=num_wrong,
+        solved=_solved(num_right, num_wrong, facts.get("solved")),
+        reward_min=min(rewards, default=None),
+        reward_mean=sum(rewards) / len(rewards) if rewards else None,
+        reward_max=max(rewards, default=None),
+        result="" if facts.get("result") is None else str(facts["result"])[:MAX_REASON],
+        roles=roles,
+        search=" ".join(f"{word}:{place}" for word, place in _placed(_texts(title, turns))),
+    )
+
+
+def group_key(question: str) -> str:
+    """Equal for equal questions, whatever the spaces between their words; case tells questions apart."""
+    return md5(_SPACES.sub(" ", question).strip(" ").encode(), usedforsecurity=False).hexdigest()[:16]
+
+
+def words(text: str) -> list[str]:
+    """The words that a text is found by: runs of letters, digits and underscores, in lower case."""
+    return [word[:MAX_WORD] for word in _WORD.findall(text.lower())]
+
+
+def is_without_signal(turns: list[dict[str, Any]]) -> bool:
+    """Whether completions were to be learnt from, but the update could not prefer any of them to another.
+
+    Their advantages tell; where there are none yet, a role whose several completions all earned the same.
+    """
+    trained = [turn for turn in turns if turn.get("trained")]
+    advantages = [turn["advantage"] for turn in trained if turn.get("advantage") is not None]
+    if advantages:
+        return not any(advantages)
+    rewards: dict[str, list[float]] = {}
+    for turn in trained:
+        if turn.get("reward") is not None:
+            rewards.setdefault(str(turn["role"]), []).append(turn["reward"])
+    return bool(rewards) and all(len(earned) > 1 and len(set(earned)) == 1 for earned in rewards.values())
+
+
+def _discard_reason(data: dict[str, Any], facts: dict[str, Any]) -> str:
+    whole = data.get("discarded") or facts.get("reject_reason")
+    parts = (turn["discarded"] for turn in data["turns"] if turn.get("discarded"))
+    return str(whole or next(parts, ""))
+
+
+def _solved(num_right: int, num_wrong: int, measured: Any) -> float | None:
+    if num_right + num_wrong:
+        return num_right / (num_right + num_wrong)
+    return finite(float(measured)) if isinstance(measured, int | float) else None
+
+
+def _texts(title: str, turns: list[dict[str, Any]]) -> Iterator[str]:
+    yield title
+    for turn in turns:
+        yield str(turn["text"])
+
+
+def _placed(texts: Iterator[str]) -> Iterator[tuple[str, int]]:
+    place = 0
+    for text in texts:
+        for word in words(text)[: MAX_WORDS - place]:
+            place += 1
+            yield word, min(place, _MAX_PLACE)
