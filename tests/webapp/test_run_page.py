@@ -200,13 +200,14 @@ def test_samples_come_in_pages_without_overlap(workspace: Workspace, ada: User, 
     assert len(seen) == 80
 
 
-@pytest.mark.parametrize("show", ["disagreement", "wrong", "right", "kept", "rejected"])
+@pytest.mark.parametrize("show", ["disagreement", "wrong", "right", "discarded", "kept", "rejected"])
 def test_samples_can_be_narrowed_to_a_kind(show: str, run: Run, ada: User, as_: Callable[[User], Client]) -> None:
     rows = as_(ada).get(reverse("run_samples", args=[run.pk]), {"show": show}).json()["rows"]
     fits = {
         "disagreement": lambda row: row["disagrees"] > 0,
-        "wrong": lambda row: any(tally["wrong"] for tally in row["roles"] if tally["role"] != "judge"),
-        "right": lambda row: any(tally["right"] for tally in row["roles"] if tally["role"] != "judge"),
+        "wrong": lambda row: any(tally["wrong"] for tally in row["roles"] if tally["role"] == "solver"),
+        "right": lambda row: any(tally["right"] for tally in row["roles"] if tally["role"] == "solver"),
+        "discarded": lambda row: row["why"] is not None,
         "kept": lambda row: row["kept"] is True,
         "rejected": lambda row: row["kept"] is False,
     }[show]
@@ -215,12 +216,16 @@ def test_samples_can_be_narrowed_to_a_kind(show: str, run: Run, ada: User, as_: 
     assert rows
 
 
-def test_samples_can_be_searched_literally(run: Run, ada: User, as_: Callable[[User], Client]) -> None:
+def test_samples_can_be_searched_by_their_words(run: Run, ada: User, as_: Callable[[User], Client]) -> None:
     url = reverse("run_samples", args=[run.pk])
     title = as_(ada).get(url).json()["rows"][3]["title"]
     found = as_(ada).get(url, {"text": title.upper()}).json()["rows"]
     assert [row["title"] for row in found] == [title]
     assert as_(ada).get(url, {"text": "%"}).json()["rows"] == []
+    assert as_(ada).get(url, {"text": "tens ones"}).json()["rows"]
+    assert as_(ada).get(url, {"text": '"tens ones"'}).json()["rows"] == []
+    assert as_(ada).get(url, {"text": "te"}).json()["rows"] == []
+    assert as_(ada).get(url, {"text": "te*"}).json()["rows"]
     assert as_(ada).get(url, {"text": "ones first, then tens", "step": "4"}).json()["rows"][0]["step"] == 4
 
 

@@ -12,6 +12,7 @@ from webapp.experiments.choices import RunStatus
 from webapp.experiments.failures import explain
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import waiting_reason
+from webapp.telemetry.finding import SHOW
 from webapp.workspaces.choices import MemberRole
 
 
@@ -256,9 +257,15 @@ class SampleSerializer(serializers.Serializer[Any]):
     episode = serializers.CharField()
     title = serializers.CharField()
     kept = serializers.BooleanField(allow_null=True)
-    why = serializers.CharField(allow_null=True, help_text="Why the question was not kept.")
+    why = serializers.CharField(allow_null=True, help_text="Why it, or some of its completions, do not count.")
     roles = TallySerializer(many=True)
     disagrees = serializers.IntegerField(help_text="Verdicts against the truth.")
+    group_key = serializers.CharField(help_text="Equal for samples of one question, in every run.")
+    zero_signal = serializers.BooleanField(help_text="Whether no completion is better than another to the update.")
+    solved = serializers.FloatField(allow_null=True, help_text="Share of right answers.")
+    reward_min = serializers.FloatField(allow_null=True)
+    reward_mean = serializers.FloatField(allow_null=True)
+    reward_max = serializers.FloatField(allow_null=True)
 
 
 class SamplesSerializer(serializers.Serializer[Any]):
@@ -286,11 +293,17 @@ class LogsQuery(serializers.Serializer[Any]):
 
 
 class SamplesQuery(LogsQuery):
-    show = serializers.ChoiceField(
-        choices=["all", "disagreement", "wrong", "right", "kept", "rejected"], required=False, default="all"
+    search = serializers.CharField(
+        required=False, default="", max_length=200, help_text="Words, all of them; in quotes they stand together."
     )
+    show = serializers.ChoiceField(choices=list(SHOW), required=False, default="all")
     role = serializers.CharField(required=False, default="", max_length=80)
     step = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=0)
+    step_from = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=0)
+    step_to = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=0)
+    reward_from = serializers.FloatField(required=False, default=None, allow_null=True, help_text="Of the mean reward.")
+    reward_to = serializers.FloatField(required=False, default=None, allow_null=True)
+    group = serializers.CharField(required=False, default="", max_length=16)
 
 
 class LeagueRowSerializer(serializers.Serializer[Any]):

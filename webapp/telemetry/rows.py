@@ -6,7 +6,27 @@ from typing import Any, TypedDict
 from training_core.spec.events import EventKind
 from webapp.telemetry.models import Event
 
-MAX_TITLE, MAX_LOG = 300, 4000
+MAX_LOG = 4000
+ROW = (
+    "episode",
+    "title",
+    "layout",
+    "group_key",
+    "made",
+    "kept",
+    "discard_reason",
+    "zero_signal",
+    "disagrees",
+    "num_turns",
+    "num_pairs",
+    "solved",
+    "reward_min",
+    "reward_mean",
+    "reward_max",
+    "result",
+    "roles",
+)
+"""Columns of a sample's index row that its line in a list is made of."""
 
 
 class RoleTally(TypedDict):
@@ -33,7 +53,7 @@ def wire_event(event: Event) -> dict[str, Any]:
     """An event as the socket sends it; ``event.slim`` is its data without bodies."""
     data: dict[str, Any] = event.slim  # type: ignore[attr-defined]
     if event.kind == EventKind.SAMPLE:
-        data = sample_row(event)
+        data = sample_row(event.seq, event.step, data)
     elif event.kind == EventKind.EVALUATION:
         data = {name: value for name, value in data.items() if name != "league"}
     elif event.kind == EventKind.METRIC:
@@ -50,24 +70,14 @@ def wire_event(event: Event) -> dict[str, Any]:
     }
 
 
-def sample_row(event: Event) -> dict[str, Any]:
-    """The line that stands for a sample in the stream: title, roles with their findings, whether it was kept."""
-    slim: dict[str, Any] = event.slim  # type: ignore[attr-defined]
-    facts = slim.get("facts") or {}
-    turns = slim.get("turns") or []
+def sample_row(seq: int, step: int, found: dict[str, Any]) -> dict[str, Any]:
+    """The line that stands for a sample in the stream; ``found`` has the ``ROW`` columns of its index row."""
     return {
-        "seq": event.seq,
-        "step": event.step,
-        "episode": slim["episode"],
-        "title": slim["title"] or "",
-        "kept": facts.get("kept"),
-        "why": str(facts["reject_reason"])[:MAX_TITLE] if facts.get("reject_reason") else None,
-        "roles": tally(turns),
-        "layout": slim.get("layout") or "thread",
-        "num_turns": len(turns),
-        "num_pairs": slim["num_pairs"],
-        "result": str(facts["result"])[:MAX_TITLE] if facts.get("result") is not None else None,
-        "disagrees": sum(is_judge(turn["role"]) and turn["correct"] is False for turn in turns),
+        "seq": seq,
+        "step": step,
+        **{name: found[name] for name in ROW if name not in {"discard_reason", "result"}},
+        "why": found["discard_reason"] or None,
+        "result": found["result"] or None,
     }
 
 

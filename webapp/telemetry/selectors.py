@@ -1,19 +1,19 @@
 """Reading what a run said. The run comes from ``runs_visible_to`` or a share link; nothing here widens what is seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import BooleanField, JSONField, Min, QuerySet
+from django.db.models import JSONField, Min, QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import Http404
 
 from training_core.spec.events import EventKind
 from webapp.experiments.models import Run
-from webapp.telemetry.lens import Lens, lens_of
-from webapp.telemetry.models import Event
-from webapp.telemetry.rows import log_row, sample_row
+from webapp.telemetry.finding import SampleFilter, matching
+from webapp.telemetry.lens import lens_of
+from webapp.telemetry.models import Event, Sample
+from webapp.telemetry.rows import ROW, log_row, sample_row
 from webapp.telemetry.series import Series, metric_names, metric_series, stacked_series
 from webapp.telemetry.state import run_state
 
@@ -40,55 +40,14 @@ BATCH = 500
 MAX_PAGE = 200
 
 # What a socket or a list needs of an event: no completion texts, no boards, no held-out items, no tracebacks.
-_SLIM = """
+_SLIM = f"""
 CASE telemetry_event.kind
-WHEN 'sample' THEN jsonb_build_object(
-    'episode', telemetry_event.data->'episode', 'title', left(telemetry_event.data->>'title', 300),
-    'facts', telemetry_event.data->'facts', 'layout', telemetry_event.data->'layout',
-    'num_pairs', jsonb_array_length(COALESCE(telemetry_event.data->'pairs', '[]')),
-    'turns', (SELECT jsonb_agg(jsonb_build_object('role', turn->'role', 'correct', turn->'correct',
-                                                  'reward', turn->'reward') ORDER BY place)
-              FROM jsonb_array_elements(telemetry_event.data->'turns') WITH ORDINALITY AS listed(turn, place)))
+WHEN 'sample' THEN (SELECT to_jsonb(found) FROM (SELECT {", ".join(ROW)} FROM telemetry_sample AS sample
+    WHERE sample.run_id = telemetry_event.run_id AND sample.seq = telemetry_event.seq) AS found)
 WHEN 'evaluation' THEN telemetry_event.data - 'items'
 WHEN 'state' THEN telemetry_event.data - 'traceback'
 ELSE telemetry_event.data END
-"""
-_TEXT_HIT = """
-(telemetry_event.data->>'title' ILIKE %s OR EXISTS (
-    SELECT 1 FROM jsonb_array_elements(telemetry_event.data->'turns') AS turn WHERE turn->>'text' ILIKE %s))
-"""
-_TURN_HIT = {
-    "disagreement": '$.turns[*] ? (@.role like_regex "judge" && @.correct == false)',
-    "wrong": '$.turns[*] ? (!(@.role like_regex "judge") && @.correct == false)',
-    "right": '$.turns[*] ? (!(@.role like_regex "judge") && @.correct == true)',
-}
-
-SHOW = {
-    "all": "All samples",
-    "disagreement": "Judge against the truth",
-    "wrong": "With a wrong answer",
-    "right": "With a right answer",
-    "kept": "Question kept",
-    "rejected": "Question rejected",
-}
-_NEEDS = {"disagreement": "judge", "kept": "proposer", "rejected": "proposer"}
-"""Kinds of samples that only some methods have, with the role that makes them."""
-
-
-def shown_kinds(lens: Lens) -> dict[str, str]:
-    """The kinds of samples that a run of this method can have, with their titles."""
-    roles = " ".join(role.name for role in lens.roles)
-    return {kind: title for kind, title in SHOW.items() if not roles or _NEEDS.get(kind, "") in roles}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SampleFilter:
-    """Which samples to list: ``SampleFilter(show="wrong", role="solver", text="17")``; ``SHOW`` names the kinds."""
-
-    show: str = "all"
-    role: str = ""
-    step: int | None = None
-    text: str = ""
+"""  # noqa: S608 - a constant
 
 
 def slim_events(run_id: UUID) -> QuerySet[Event]:
@@ -121,11 +80,11 @@ def samples(
     run: Run, wanted: SampleFilter | None = None, *, before: int | None = None, limit: int = 50
 ) -> list[dict[str, Any]]:
     """Index rows, newest first. ``before`` is the seq of the last row of the page above."""
-    found = slim_events(run.pk).filter(kind=EventKind.SAMPLE).order_by("-seq")
+    found = matching(Sample.objects.filter(run=run), wanted or SampleFilter()).order_by("-seq")
     if before is not None:
         found = found.filter(seq__lt=before)
-    found = _matching(found, wanted or SampleFilter())
-    return [sample_row(event) for event in found[: min(limit, MAX_PAGE)]]
+    rows = found.values("seq", "step", *ROW)[: min(limit, MAX_PAGE)]
+    return [sample_row(row["seq"], row["step"], row) for row in rows]
 
 
 def sample(run: Run, seq: int) -> Event:
@@ -138,7 +97,7 @@ def sample(run: Run, seq: int) -> Event:
 
 def neighbours(run: Run, seq: int) -> tuple[int | None, int | None]:
     """The samples written just before and just after ``seq``."""
-    rows = Event.objects.filter(run=run, kind=EventKind.SAMPLE)
+    rows = Sample.objects.filter(run=run)
     older = rows.filter(seq__lt=seq).order_by("-seq").values_list("seq", flat=True).first()
     newer = rows.filter(seq__gt=seq).order_by("seq").values_list("seq", flat=True).first()
     return older, newer
@@ -207,22 +166,3 @@ def logs(
     if before is not None:
         rows = rows.filter(seq__lt=before)
     return [log_row(event) for event in rows[: min(limit, MAX_PAGE)]]
-
-
-def _matching(rows: QuerySet[Event], wanted: SampleFilter) -> QuerySet[Event]:
-    if path := _TURN_HIT.get(wanted.show):
-        rows = _where(rows, "jsonb_path_exists(telemetry_event.data, %s::jsonpath)", path)
-    elif wanted.show in {"kept", "rejected"}:
-        rows = rows.filter(data__contains={"facts": {"kept": wanted.show == "kept"}})
-    if wanted.role:
-        rows = rows.filter(data__contains={"turns": [{"role": wanted.role}]})
-    if wanted.step is not None:
-        rows = rows.filter(step=wanted.step)
-    if wanted.text:
-        pattern = "%" + wanted.text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        rows = _where(rows, _TEXT_HIT, pattern, pattern)
-    return rows
-
-
-def _where(rows: QuerySet[Event], constant_sql: str, *params: str) -> QuerySet[Event]:
-    return rows.alias(hit=RawSQL(constant_sql, params, output_field=BooleanField())).filter(hit=True)  # noqa: S611

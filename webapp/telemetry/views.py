@@ -13,9 +13,9 @@ from django.views.decorators.http import require_POST
 from webapp.experiments.services import revoke_share_link
 from webapp.pages.requests import signed_in
 from webapp.telemetry import selectors
+from webapp.telemetry.finding import SampleFilter, shown_kinds, whole
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
-from webapp.telemetry.selectors import SampleFilter, shown_kinds
 from webapp.telemetry.state import run_state
 from webapp.telemetry.tabs import tabs_of
 from webapp.telemetry.viewing import Viewing, as_json, viewing
@@ -65,12 +65,7 @@ def series(request: HttpRequest, seen: Viewing) -> HttpResponse:
 @viewing
 def samples(request: HttpRequest, seen: Viewing) -> HttpResponse:
     """A page of the stream of samples, newest first; ``next`` continues it."""
-    wanted = SampleFilter(
-        show=request.GET.get("show", "all"),
-        role=request.GET.get("role", "")[:60],
-        step=_number(request.GET, "step"),
-        text=request.GET.get("text", "")[:200],
-    )
+    wanted = SampleFilter.from_query(request.GET)
     rows = selectors.samples(seen.run, wanted, before=_number(request.GET, "before"), limit=PAGE)
     return JsonResponse({"rows": rows, "next": rows[-1]["seq"] if len(rows) == PAGE else None})
 
@@ -139,6 +134,4 @@ def _state(seen: Viewing) -> dict[str, Any]:
 
 
 def _number(data: QueryDict, name: str) -> int | None:
-    """A whole number of the address, or None; anything else reads as not given."""
-    text = data.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+    return whole(data.get(name, ""))

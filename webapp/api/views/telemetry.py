@@ -64,7 +64,7 @@ class Samples(Endpoint):
         run = run_for(self.person(), run_id)
         wanted = valid_query(SamplesQuery, request)
         chosen = selectors.SampleFilter(
-            show=wanted["show"], role=wanted["role"], step=wanted["step"], text=wanted["search"]
+            text=wanted["search"], **{name: wanted[name] for name in wanted.keys() - {"search", "before", "limit"}}
         )
         rows = selectors.samples(run, chosen, before=wanted["before"], limit=wanted["limit"])
         return Response(_page(rows, wanted["limit"]))
