@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Self
 
@@ -24,6 +24,10 @@ class Played:
     """Sampled tokens."""
     seconds: dict[str, float]
     """Wall time of the rollout, and of its parts as far as the engine tells."""
+    began_at: float = 0.0
+    """Unix time."""
+    token_shares: dict[str, float] = field(default_factory=dict)
+    """Share of the sampled tokens that each role said."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON values from which ``from_json`` makes an equal object."""
@@ -76,8 +80,16 @@ class Rollouts:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _play(self, step: int) -> Played:
-        begin = time.perf_counter()
+        begin, began_at = time.perf_counter(), time.time()
         play = self._table(step)
         batch = play_out(self._method.step(play), self._engine, stop=self._stop)
         seconds = {**self._engine.watch.take(), "rollout": time.perf_counter() - begin}
-        return Played(step=step, batch=batch, num_tokens=play.num_tokens, seconds=seconds)
+        shares = {role: num / play.num_tokens for role, num in play.tokens_of.items() if play.num_tokens}
+        return Played(
+            step=step,
+            batch=batch,
+            num_tokens=play.num_tokens,
+            seconds=seconds,
+            began_at=began_at,
+            token_shares=shares,
+        )

@@ -22,6 +22,7 @@ from training_core.distributed.torch_parallel import is_lost_peer
 from training_core.failures import Diverged, JudgeUnreliable, failure_of
 from training_core.learn.logprobs import Text
 from training_core.learn.rehearsal import rehearsal_texts
+from training_core.machine import MachineMeter
 from training_core.play.play import Play
 from training_core.play.requests import derive_seed
 from training_core.play.scheduler import run as play_out
@@ -68,6 +69,7 @@ class Run:
         self._parallel = parallel
         self._speaks = parallel.rank == 0
         self._watch = Stopwatch()
+        self._machine = MachineMeter(self.folder)
         self._step = 0
         self._begins = True
         """Whether there is nothing in the folder to go on from."""
@@ -254,18 +256,23 @@ class Run:
         self._engine.watch.take()
         self._report.evaluation(found)
         scores = {f"eval/{name}": value for name, value in found.scores.items()}
-        self._report.metrics({**scores, **found.metrics, "time/evaluate_s": self._watch.take()["evaluate"]})
+        took, began = self._watch.take()["evaluate"], self._watch.take_beginnings()["evaluate"]
+        self._report.metrics({**scores, **found.metrics, "time/evaluate_s": took, "time/evaluate_at_s": began})
         if found.stop_reason:
             raise JudgeUnreliable(found.stop_reason)
 
     def _step_metrics(self, played: Played, learnt: dict[str, float]) -> dict[str, float]:
         seconds = {**played.seconds, **self._watch.take()}
         metrics = {**learnt, **played.batch.metrics, **{f"time/{part}_s": value for part, value in seconds.items()}}
+        beginnings = {**self._watch.take_beginnings(), "rollout": played.began_at}
+        metrics |= {f"time/{part}_at_s": at for part, at in beginnings.items()}
+        metrics |= {f"tokens/share_{role}": share for role, share in played.token_shares.items()}
         if played.num_tokens:  # a step may play on with what was written before
             metrics["tokens/sampled_per_s"] = played.num_tokens / seconds["rollout"]
         metrics["tokens/trained_per_s"] = metrics.pop("tokens/trained", 0.0) / seconds["update"]
         own_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         metrics |= self._parallel.all_sum({"machine/peak_memory_mib": own_mib})
+        metrics |= self._machine.read()
         if played.batch.rollouts:
             metrics["staleness/mean"] = fmean(
                 self._step - 1 - rollout.completion.version for rollout in played.batch.rollouts

@@ -20,6 +20,7 @@ class Stopwatch:
         only queues work on a GPU looks short and the part that waits for the result looks long."""
         self._synchronize = synchronize
         self._seconds: dict[str, float] = defaultdict(float)
+        self._began: dict[str, float] = {}
         self._lock = threading.Lock()
         self._running = threading.local()
 
@@ -31,6 +32,8 @@ class Stopwatch:
             yield
             return
         names.add(name)
+        with self._lock:
+            self._began.setdefault(name, time.time())
         begin = self._now()
         try:
             yield
@@ -47,6 +50,12 @@ class Stopwatch:
         """Seconds by name since the last taking; a block still running counts with the next one."""
         with self._lock:
             taken, self._seconds = dict(self._seconds), defaultdict(float)
+        return taken
+
+    def take_beginnings(self) -> dict[str, float]:
+        """Unix time at which each name was first begun since the last taking."""
+        with self._lock:
+            taken, self._began = self._began, {}
         return taken
 
     def _now(self) -> float:

@@ -52,13 +52,16 @@ class Chart:
     help: str
     group: str = "Learning"
     y_range: tuple[float, float] | None = None
-    kind: Literal["lines", "stack"] = "lines"
-    """A stack shows how the values of its series add up, step by step."""
+    kind: Literal["lines", "stack", "river", "parts"] = "lines"
+    """A stack shows how the seconds of its series add up step by step, a river how shares of a whole do, and parts how the weighted
+    terms of a reward do, with what each explains of the change."""
     remainders: tuple[Remainder, ...] = ()
     on_demand: bool = False
     """Shown only once one of its values is not 0."""
     per_policy: bool = False
     """Where several policies are trained, each reports the metrics under its own name: ``grad/norm/solver``."""
+    per_role: bool = False
+    """Each trained role reports the metrics under its own name: ``zero_signal/solver``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -257,8 +257,19 @@ class MultiAgentEvolve(SelfPlay):
         if spec.difficulty_needs_quality and not kept:
             difficulty = 0.0
         turn.rewards = {"quality": quality, "difficulty": difficulty, "format": form}
-        reward = spec.w_quality * quality + spec.w_difficulty * difficulty + spec.w_format * form
-        rollout = Rollout(role="proposer", group=f"{play.step}-p", completion=completion, reward=reward, turn=turn)
+        parts = {
+            "quality": spec.w_quality * quality,
+            "difficulty": spec.w_difficulty * difficulty,
+            "format": spec.w_format * form,
+        }
+        rollout = Rollout(
+            role="proposer",
+            group=f"{play.step}-p",
+            completion=completion,
+            reward=sum(parts.values()),
+            parts=parts,
+            turn=turn,
+        )
         log.learn(rollout, train=spec.train_proposer)
 
     def _proposer_prompt(self, reference: Question | None) -> str:
@@ -279,17 +290,20 @@ class MultiAgentEvolve(SelfPlay):
         spec = self.spec
         answers = await play.say("solver", self.prompts.render("solve", question=question), n=spec.difficulty_samples)
         train = spec.train_solver and spec.train_on_difficulty_answers
-        values = await play.gather(
+        graded = await play.gather(
             self._grade(play, log, sample, question, answer, verdicts=spec.verdicts_per_answer, train=train)
             for answer in answers
         )
-        return mean(values)
+        ill_posed = self.domain.has_verifier and self.domain.truth(question) is None
+        log.asked(graded, ill_posed=ill_posed)
+        return mean(value for _, value in graded)
 
     def _note_question(self, log: StepLog, sample: SampleData, turn: Turn, question: str | None, *, kept: bool) -> None:
         sample.facts["kept"] = kept
         log.count("questions/accepted", kept)
         if question is None:
             sample.facts["reject_reason"] = "no question tag"
+            log.asked((), ill_posed=True)
             return
         if not kept:
             sample.facts["reject_reason"] = "quality below the threshold"
@@ -310,10 +324,11 @@ class MultiAgentEvolve(SelfPlay):
         sample = log.new_sample(f"{play.step}-s{index}", question.text, truth=truth, entered_at_step=question.step)
         prompt = self.prompts.render("solve", question=question.text)
         answers = await play.say("solver", prompt, n=self.spec.answers_per_question)
-        await play.gather(
+        graded = await play.gather(
             self._grade(play, log, sample, question.text, answer, verdicts=1, train=self.spec.train_solver)
             for answer in answers
         )
+        log.asked(graded, ill_posed=self.domain.has_verifier and truth is None)
 
     async def _grade(
         self,
@@ -325,8 +340,8 @@ class MultiAgentEvolve(SelfPlay):
         *,
         verdicts: int,
         train: bool,
-    ) -> float:
-        """Judge one answer and give the Solver its reward R_S = w_j V + w_f F_S; returns V."""
+    ) -> tuple[bool | None, float]:
+        """Judge one answer and give the Solver its reward R_S = w_j V + w_f F_S; returns the truth, where known, and V."""
         spec = self.spec
         answer, form = last_tag(completion.text, "answer"), format_score(completion.text, "answer")
         shown = completion.text if answer is None else answer
@@ -337,12 +352,19 @@ class MultiAgentEvolve(SelfPlay):
         turn.correct, turn.rewards = right, {"judge": judgement.value, "format": form}
         _append(sample, judgement, parent=len(sample.turns), head=turn)
         log.spoke("solver", completion, form)
-        reward = spec.w_judge * judgement.value + spec.w_solver_format * form
-        rollout = Rollout(role="solver", group=sample.episode, completion=completion, reward=reward, turn=turn)
+        parts = {"judge": spec.w_judge * judgement.value, "format": spec.w_solver_format * form}
+        rollout = Rollout(
+            role="solver",
+            group=sample.episode,
+            completion=completion,
+            reward=sum(parts.values()),
+            parts=parts,
+            turn=turn,
+        )
         log.learn(rollout, train=train)
-        log.judged(judgement.value, right)
+        log.judged(judgement.value, right, length=len(completion.token_ids))
         self.pairs.add(question, shown)
-        return judgement.value
+        return right, judgement.value
 
     def _practising(self, play: Play, log: StepLog) -> list[Episode[None]]:
         """The Judge's own rollouts, rewarded for format only; skipped while the pair pool is small."""
@@ -357,7 +379,7 @@ class MultiAgentEvolve(SelfPlay):
         verdict = (await play.say("judge", prompt))[0]
         form = format_score(verdict.text, "score")
         log.spoke("judge", verdict, form)
-        rollout = Rollout(role="judge", group=f"{play.step}-j", completion=verdict, reward=form)
+        rollout = Rollout(role="judge", group=f"{play.step}-j", completion=verdict, reward=form, parts={"format": form})
         log.learn(rollout, train=self.spec.train_judge)
 
     def _close(self, log: StepLog) -> StepBatch:

@@ -275,8 +275,10 @@ class PasoDoble(SelfPlay):
         proposal.leaks = complete and gives_away(question, answer, check=spec.leak_check)
         believed = 0.0 if proposal.leaks else proposal.rate
         proposal.novelty = self.memory.novelty(question)
+        proposal.parts = {"difficulty": 0.0, "novelty": 0.0}
         if complete and believed > spec.tau_low and proposal.novelty > spec.tau_div:
-            proposal.reward = 1 + spec.base_bonus - believed + spec.w_div * proposal.novelty
+            proposal.parts = {"difficulty": 1 + spec.base_bonus - believed, "novelty": spec.w_div * proposal.novelty}
+            proposal.reward = sum(proposal.parts.values())
         proposal.turn.rewards = {"difficulty": 1 - believed, "novelty": proposal.novelty}
         log.count("proposals/valid", proposal.reward > 0)
         log.count("proposals/complete", complete)
@@ -291,6 +293,8 @@ class PasoDoble(SelfPlay):
             proposal.is_right = truth is not None and complete and self.domain.check(answer, truth)
             log.count("proposals/well_posed", truth is not None)
             log.count("proposals/label_right", proposal.is_right)
+        ill_posed = not complete or proposal.turn.correct is False
+        log.asked([attempt.outcome for attempt in proposal.attempts], ill_posed=ill_posed)
 
     def _teaches(self, proposal: "_Proposal") -> bool:
         """Whether the Solver learns from its attempts; offline it does so in its own turn only."""
@@ -312,7 +316,12 @@ class PasoDoble(SelfPlay):
         if proposal.reserved:  # not tried, not learnt from: training must never see a held-out item
             return
         rollout = Rollout(
-            role=PROPOSER, group=group, completion=proposal.completion, reward=proposal.reward, turn=proposal.turn
+            role=PROPOSER,
+            group=group,
+            completion=proposal.completion,
+            reward=proposal.reward,
+            parts=proposal.parts,
+            turn=proposal.turn,
         )
         log.learn(rollout, train=proposal.is_accepted)
         self._learn_attempts(log, sample, proposal.attempts, train=self._teaches(proposal))
@@ -358,6 +367,7 @@ class PasoDoble(SelfPlay):
         attempts = await self._attempts(play, log, question, answer)
         rate = _agreement(attempts)
         log.count("buffer/solve_rate", rate)
+        log.asked([attempt.outcome for attempt in attempts])
         truth = self.domain.truth(question)
         sample = log.new_sample(episode, question, label=answer, truth=truth, solved=round(rate, 4))
         for attempt in attempts:
@@ -423,6 +433,11 @@ class _Attempt:
     agrees: bool
     reward: float
 
+    @property
+    def outcome(self) -> tuple[bool | None, float]:
+        """The truth, where a verifier knows it, and what the Proposer's own answer says."""
+        return self.turn.correct, float(self.agrees)
+
 
 @dataclass(kw_only=True)
 class _Proposal:
@@ -441,6 +456,7 @@ class _Proposal:
     novelty: float = 0.0
     """d: share of the remembered questions that it is unlike."""
     reward: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
     is_right: bool | None = None
     """Whether its answer is the truth, where a verifier knows it."""
     is_accepted: bool = False

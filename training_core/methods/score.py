@@ -203,6 +203,7 @@ class Score(SelfPlay):
             _Episode(item=item, first=first, second=second, offline=offline)
             for first, second in zip(firsts, seconds, strict=True)
         ]
+        log.asked([(episode.second.right, None) for episode in episodes])
         for place, episode in enumerate(episodes):
             self._reward(log, f"{play.step}-{index}", place, episode)
         return episodes
@@ -226,9 +227,10 @@ class Score(SelfPlay):
             change=episode.change,
             stage=self.stage,
         )
-        for role, attempt, reward, kl_coef in (
-            (FIRST, episode.first, reward_1, self.spec.beta1 + hold),
-            (SECOND, episode.second, reward_2, self.spec.beta1),
+        parts_1 = {"right": r1 * second_stage, "later": self.spec.gamma_attempts * reward_2}
+        for role, attempt, reward, parts, kl_coef in (
+            (FIRST, episode.first, reward_1, parts_1, self.spec.beta1 + hold),
+            (SECOND, episode.second, reward_2, {"right": r2, "bonus": bonus}, self.spec.beta1),
         ):
             own = not (episode.offline and role == FIRST)
             turn = turn_of(
@@ -245,6 +247,7 @@ class Score(SelfPlay):
                 group=f"{group}-{role}",
                 completion=attempt.completion,
                 reward=reward,
+                parts=parts,
                 kl_coef=kl_coef,
                 turn=turn,
             )

@@ -305,6 +305,7 @@ class Spar(SelfPlay):
         judged: dict[str, Judged] = {a: found for a, found in zip(answers, verdicts, strict=True) if found}
         for found in judged.values():
             self._learn_judgement(log, found, "yes" if found.accepts else "no")
+        log.asked([(found.right, float(found.accepts)) for found in judged.values()])
         failed = [answer for answer, found in judged.items() if not found.accepts]
         log.count("prompts/failed", bool(failed))
         if not failed:
@@ -342,7 +343,7 @@ class Spar(SelfPlay):
             if found is not None:
                 log.count("votes/disagreement", not found.is_unanimous)
                 log.count("votes/agreement", None if right is None else found.accepts == right)
-                log.judged(found.value, right)
+                log.judged(found.value, right, length=len(answer))
             if self.spec.verifier == "rules" and right is not None:
                 return self._by_rule(prompt, votes, verdicts, right=right)
             if found is not None:

@@ -308,6 +308,7 @@ class Spiral(SelfPlay):
                     group=sample.episode,
                     completion=completion,
                     reward=rewards[deed.seat],
+                    parts={"outcome" if match.offender is None else "illegal": rewards[deed.seat]},
                     baseline=match.game.name,
                     scale=self.spec.turn_gamma ** left[deed.seat],
                     droppable=self.spec.drop_zero_adv,

@@ -182,16 +182,21 @@ class MinimaxWinner(SelfPlay):
             turn = turn_of("player", answer, candidate.answer)
             turn.rewards = {spec.reward: reward}
             if self.domain.has_verifier:
-                turn.correct = candidate.answer is not None and self.domain.check(candidate.answer, item.answer)
+                turn.correct = self._is_right(item, candidate)
                 log.count("answers/accuracy", turn.correct)
             if len(sample.turns) < NUM_SHOWN:
                 sample.turns.append(turn)
             log.spoke("player", answer, format_score(answer.text, "answer") if self.tagged else 1.0)
             rollout = Rollout(role="player", group=episode, completion=answer, reward=reward, turn=turn)
             log.learn(rollout, train=True)
+        if self.domain.has_verifier:
+            log.asked([(self._is_right(item, candidate), None) for candidate in candidates])
         log.count("win_rate/best", max(rewards))
         log.count("win_rate/worst", min(rewards))
         log.count("answers/different", len({candidate.text for candidate in candidates}) / len(candidates))
+
+    def _is_right(self, item: Item, candidate: Candidate) -> bool:
+        return candidate.answer is not None and self.domain.check(candidate.answer, item.answer)
 
     async def _rewards(self, play: Play, log: StepLog, question: str, candidates: Sequence[Candidate]) -> list[float]:
         """The share of wins of each answer; in the comparison, the score that a Bradley-Terry model gives it."""

@@ -226,6 +226,7 @@ class SelfPlayPreferenceOptimization(SelfPlay):
         turns = [self._turn(item, answer, rate) for answer, rate in zip(answers, rates, strict=True)]
         sample.turns.extend(turns)
         _count(log, answers, turns, rates)
+        log.asked([(turn.correct, None) for turn in turns])
         for chosen, rejected in pick_pairs(rates, spec.pair_rule, play.rng):
             if spec.skip_ties and rates[chosen] == rates[rejected]:
                 continue

@@ -12,7 +12,7 @@ from training_core.spec.learning import SamplingSpec
 class Play:
     """Handed to a method at every step; all randomness of the step comes from here.
 
-    ``policies`` maps roles to policies, ``num_tokens`` counts what was sampled. A role speaks with its own policy unless another
+    ``policies`` maps roles to policies, ``tokens_of`` counts what each role said. A role speaks with its own policy unless another
     one is named, such as a snapshot.
     """
 
@@ -21,11 +21,16 @@ class Play:
     ) -> None:
         self.step = step
         self.rng = random.Random(derive_seed(seed, step, stream))
-        self.num_tokens = 0
+        self.tokens_of: dict[str, int] = {}
         self._policies = policies
         self._sampling = sampling
         self._seed = derive_seed(seed, step, stream, "requests")
         self._num_requests = 0
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens sampled so far."""
+        return sum(self.tokens_of.values())
 
     def policy_of(self, role: str) -> str:
         """Name of the policy the role speaks with, as blends need it: ``"main"`` or, with weights of its own, the role's."""
@@ -44,7 +49,8 @@ class Play:
             seed=derive_seed(self._seed, self._num_requests),
         )
         completions = await Ask(request)
-        self.num_tokens += sum(len(completion.token_ids) for completion in completions)
+        num_tokens = sum(len(completion.token_ids) for completion in completions)
+        self.tokens_of[role] = self.tokens_of.get(role, 0) + num_tokens
         return completions
 
     async def score(self, role: str, prompt: str, texts: Sequence[str], *, policy: str | None = None) -> list[float]:

@@ -17,6 +17,8 @@ class Rollout:
     """Rollouts with one group id answer one prompt and may share a baseline."""
     completion: Completion
     reward: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """What each reward term added, weighted, so that they sum to the reward: ``{"judge": 0.5, "format": 0.25}``."""
     baseline: str = ""
     """What a running baseline is kept for beside the role, for example the game: "kuhn"."""
     scale: float = 1.0

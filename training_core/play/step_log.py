@@ -4,7 +4,17 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import fmean as mean
 
-from training_core.evaluate.agreement import agreement
+from training_core.evaluate.agreement import ACCEPT_AT, agreement
+from training_core.play.findings import (
+    Judged,
+    confusion,
+    length_pull,
+    reward_parts,
+    reward_spread,
+    spread_of,
+    zero_signal,
+)
+from training_core.play.frontier import Frontier
 from training_core.play.records import Blend, Demonstration, Pair, Rollout, StepBatch
 from training_core.play.requests import Completion
 from training_core.spec.events import PairView, SampleData, Turn
@@ -14,7 +24,8 @@ class StepLog:
     """Filled by the episodes of one step; ``batch`` closes it.
 
     Metric names are ``area/role_term``: ``reward/solver``, ``reward_term/solver_judge``, ``length/solver_tokens``. The numbers of
-    pairs and demonstrations of a role are ``pairs/role`` and ``demonstrations/role``.
+    pairs and demonstrations of a role are ``pairs/role`` and ``demonstrations/role``. ``play/findings.py`` says what more is told
+    of rewards and verdicts, ``play/frontier.py`` of questions.
     """
 
     def __init__(self) -> None:
@@ -23,7 +34,9 @@ class StepLog:
         self._pairs: list[Pair] = []
         self._demonstrations: list[Demonstration] = []
         self._values: dict[str, list[float]] = defaultdict(list)
-        self._judged: list[tuple[float, bool]] = []
+        self._rewarded: list[Rollout] = []
+        self._judged: list[Judged] = []
+        self._frontier = Frontier()
 
     def count(self, name: str, value: float | None) -> None:
         """One more value of a metric, which is the mean over the step; None is not counted."""
@@ -41,6 +54,7 @@ class StepLog:
     def learn(self, rollout: Rollout, *, train: bool) -> None:
         """A rollout got its reward; with ``train`` it also goes to the learner."""
         self.count(f"reward/{rollout.role}", rollout.reward)
+        self._rewarded.append(rollout)
         if rollout.turn is not None:
             rollout.turn.reward, rollout.turn.trained = rollout.reward, train
             for term, value in rollout.turn.rewards.items():
@@ -60,10 +74,15 @@ class StepLog:
         if demonstration.turn is not None:
             demonstration.turn.trained = True
 
-    def judged(self, value: float, right: bool | None) -> None:
-        """An answer got its value from the judge; ``right`` is the truth where it is known."""
+    def judged(self, value: float, right: bool | None, *, length: int | None = None) -> None:
+        """An answer of ``length`` tokens got its value from the judge; ``right`` is the truth where it is known."""
         if right is not None:
-            self._judged.append((value, right))
+            self._judged.append(Judged(value=value, right=right, length=length))
+
+    def asked(self, answers: Sequence[tuple[bool | None, float | None]], *, ill_posed: bool = False) -> None:
+        """A question was answered: whether each answer is right, and what the judge thought of it where nobody knows."""
+        found = [value is not None and value >= ACCEPT_AT if right is None else right for right, value in answers]
+        self._frontier.asked(found, ill_posed=ill_posed)
 
     def new_sample(self, episode: str, title: str, **facts: str | float | bool | None) -> SampleData:
         """Begin a sample; its turns are appended by the episode."""
@@ -88,7 +107,7 @@ class StepLog:
             pairs=self._pairs,
             demonstrations=self._demonstrations,
             samples=self.samples,
-            metrics=means | self._agreement() | self._numbers() | dict(metrics or {}),
+            metrics=means | self._spread() | self._agreement() | self._numbers() | dict(metrics or {}),
             blends=list(blends),
             restart_optimizer=tuple(restart_optimizer),
             lr_scale=lr_scale,
@@ -113,16 +132,24 @@ class StepLog:
             **{f"demonstrations/{role}": float(number) for role, number in demonstrations.items()},
         }
 
+    def _spread(self) -> dict[str, float]:
+        """How rewards are made up and spread, and where questions stand."""
+        silent = zero_signal(self._rollouts)
+        return {**reward_parts(self._rewarded), **reward_spread(self._rewarded), **silent, **self._frontier.metrics()}
+
     def _agreement(self) -> dict[str, float]:
         """The judge beside the truth on the step's own answers; a gap that grows is judge inflation."""
         if not self._judged:
             return {}
-        found = agreement([value for value, _ in self._judged], [right for _, right in self._judged])
+        found = agreement([each.value for each in self._judged], [each.right for each in self._judged])
         rates = {"judge/live_false_accept": found.false_accept, "judge/live_false_reject": found.false_reject}
         return {
-            "judge/live_score": mean(value for value, _ in self._judged),
-            "judge/live_truth": mean(float(right) for _, right in self._judged),
+            "judge/live_score": mean(each.value for each in self._judged),
+            "judge/live_truth": mean(float(each.right) for each in self._judged),
+            "judge/live_gap_sd": spread_of([each.value - each.right for each in self._judged]),
             **{name: rate for name, rate in rates.items() if rate is not None},
+            **confusion(self._judged),
+            **length_pull(self._judged),
         }
 
 

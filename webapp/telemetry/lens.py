@@ -13,6 +13,10 @@ from training_core.spec.io import SpecError, parse_spec
 from webapp.experiments.models import Run
 from webapp.pages.hues import NUM_HUES, hues
 
+RIVER = ("series-6", "series-3", "series-2", "part-10")
+"""Tints of the questions: too easy, at the edge, too hard, none."""
+PARTS = (1, 5, 3, 4, 2, 7, 6, 8)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lens:
@@ -30,16 +34,15 @@ class Lens:
 
     @property
     def metric_names(self) -> list[str]:
-        """Every metric drawn as a line, once."""
-        return self._names("lines")
+        """Every metric drawn as a line or as the edge of a band, once."""
+        names = [name for chart in self.charts if chart.kind == "lines" for name, _ in chart.series]
+        edges = [edge for name in names for edge in band_of(name) or ()]
+        return list(dict.fromkeys([*names, *edges]))
 
     @property
     def stacked_names(self) -> list[str]:
-        """Every metric drawn as a part of a stack, once."""
-        return self._names("stack")
-
-    def _names(self, kind: str) -> list[str]:
-        return list(dict.fromkeys(name for chart in self.charts if chart.kind == kind for name, _ in chart.series))
+        """Every metric drawn as a part of a whole, once."""
+        return list(dict.fromkeys(name for chart in self.charts if chart.kind != "lines" for name, _ in chart.series))
 
     @property
     def chart_groups(self) -> list[dict[str, Any]]:
@@ -49,7 +52,7 @@ class Lens:
             rests = {rest.of: {"parts": rest.parts, "whole": rest.whole} for rest in chart.remainders}
             tints = self._tints(chart)
             lines = [
-                {"name": name, "label": label, "tint": tint, "rest": rests.get(name)}
+                {"name": name, "label": label, "tint": tint, "rest": rests.get(name), "band": band_of(name)}
                 for (name, label), tint in zip(chart.series, tints, strict=True)
             ]
             described: dict[str, Any] = {
@@ -63,9 +66,14 @@ class Lens:
         return [{"name": name, "charts": charts} for name, charts in groups.items()]
 
     def _tints(self, chart: Chart) -> list[str]:
-        """A role keeps its hue in every chart; other lines take what is left in order, and parts of a step theirs."""
-        if chart.kind == "stack":
-            return [f"part-{place + 1}" for place in range(len(chart.series))]
+        """A role keeps its hue in every chart; other lines take what is left in order, and parts of a whole theirs."""
+        match chart.kind:
+            case "stack":
+                return [f"part-{place + 1}" for place in range(len(chart.series))]
+            case "river":
+                return [RIVER[place % len(RIVER)] for place in range(len(chart.series))]
+            case "parts":
+                return [f"series-{PARTS[place % len(PARTS)]}" for place in range(len(chart.series))]
         found: list[int | None] = []
         for name, _ in chart.series:
             hue = self.hues.get(self._speaker(name))
@@ -105,8 +113,23 @@ def lens_of(run: Run) -> Lens:
         spec = parse_spec(run.spec)
     except SpecError:
         return lens
-    charts = tuple(_of_each_policy(chart, spec) for chart in method.charts)
+    charts = tuple(_of_each_role(_of_each_policy(chart, spec), spec) for chart in method.charts)
     return replace(lens, roles=roles_of(spec), charts=charts, plays_ahead=spec.learner.ahead > 0)
+
+
+def band_of(name: str) -> tuple[str, str] | None:
+    """The metrics between which a metric is spread: tenth and ninetieth percentile of a role's rewards."""
+    area, _, role = name.partition("/")
+    return (f"reward_p10/{role}", f"reward_p90/{role}") if area == "reward" else None
+
+
+def _of_each_role(chart: Chart, spec: ExperimentSpec) -> Chart:
+    """The chart with a line for every trained role, where each reports its metrics under its own name."""
+    if not chart.per_role:
+        return chart
+    roles = [role for role in roles_of(spec) if role.trained]
+    each = ((f"{name}/{role.name}", role.title) for name, _ in chart.series for role in roles)
+    return replace(chart, series=tuple(each))
 
 
 def _of_each_policy(chart: Chart, spec: ExperimentSpec) -> Chart:
