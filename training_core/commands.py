@@ -9,7 +9,8 @@ from typing import Any
 
 from training_core.distributed.parallel import Alone, Parallel
 from training_core.run_folder import Control
-from training_core.spec.events import RunPhase
+from training_core.spec.events import Command, RunPhase
+from training_core.spec.orders import Order
 
 _ALONE = Alone()
 
@@ -21,6 +22,8 @@ class Commands:
         self.ending: tuple[RunPhase, str] | None = None
         """How the run is to end, as of the last ``read``; the first to ask decides."""
         self.wants_checkpoint = False
+        self.orders: list[Order] = []
+        """Orders that came with the last ``read``."""
         self.playing = False
         """Whether the loop has begun, so that a request to stop will be seen soon."""
         self._asked: tuple[RunPhase, str] | None = None
@@ -31,13 +34,17 @@ class Commands:
 
     def read(self) -> None:
         """Take in new commands and look at the clock."""
-        if self._parallel.rank == 0:
-            self._listen()
+        heard = self._listen() if self._parallel.rank == 0 else []
         # A signal may come at any moment; all processes go by what was known at this one.
-        self.ending, self.wants_checkpoint = self._parallel.broadcast((self._asked, self.wants_checkpoint))
+        known = (self._asked, self.wants_checkpoint, heard)
+        self.ending, self.wants_checkpoint, self.orders = self._parallel.broadcast(known)
 
-    def _listen(self) -> None:
+    def _listen(self) -> list[Order]:
+        orders: list[Order] = []
         for command in self._control.new_commands():
+            if not isinstance(command, Command):
+                orders.append(command)
+                continue
             match command.command:
                 case "checkpoint":
                     self.wants_checkpoint = True
@@ -47,6 +54,7 @@ class Commands:
                     self._end(RunPhase.STOPPED, command.reason or "Stopped on request.")
         if self._max_hours is not None and time.monotonic() - self._started_at > self._max_hours * 3600:
             self._end(RunPhase.STOPPED, f"Reached the time limit of {self._max_hours:g} hours.")
+        return orders
 
     @contextmanager
     def signals(self) -> Iterator[None]:

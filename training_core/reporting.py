@@ -10,6 +10,7 @@ from training_core.checkpoints import Checkpoint
 from training_core.evaluate.held_out import Evaluation
 from training_core.run_folder import EventLog, SilentLog
 from training_core.spec.events import (
+    ChangeData,
     CheckpointData,
     EvaluationData,
     EventKind,
@@ -70,6 +71,10 @@ class Reporter:
     def checkpoint(self, saved: Checkpoint) -> None:
         path = str(saved.path.relative_to(self._folder))
         self._write(EventKind.CHECKPOINT, CheckpointData(path=path, num_bytes=saved.num_bytes, digest=saved.digest))
+
+    def change(self, made: ChangeData) -> None:
+        """The answer to a person's order."""
+        self._write(EventKind.CHANGE, made)
 
     def note(self, level: Literal["debug", "info", "warning", "error"], text: str) -> None:
         self._write(EventKind.LOG, LogData(level=level, text=text))

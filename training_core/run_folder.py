@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from training_core.spec.events import Command, EventKind
+from training_core.spec.orders import ORDER, Order
 
 
 class EventLog:
@@ -94,7 +95,7 @@ class Control:
         self._path = folder / "control.jsonl"
         self._offset = 0
 
-    def new_commands(self) -> list[Command]:
+    def new_commands(self) -> list[Command | Order]:
         """Commands that came since the last call; lines that cannot be read are passed over."""
         try:
             with self._path.open("rb") as file:
@@ -104,12 +105,13 @@ class Control:
             return []
         whole = text[: text.rfind(b"\n") + 1]
         self._offset += len(whole)
-        commands = []
+        commands: list[Command | Order] = []
         for line in whole.splitlines():
-            try:
-                commands.append(Command.model_validate_json(line))
-            except ValidationError:
-                continue
+            for read in (Command.model_validate_json, ORDER.validate_json):
+                try:
+                    commands.append(read(line))
+                except ValidationError:
+                    continue
         return commands
 
     def clear(self) -> None:

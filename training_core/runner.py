@@ -23,6 +23,7 @@ from training_core.failures import Diverged, JudgeUnreliable, failure_of
 from training_core.learn.logprobs import Text
 from training_core.learn.rehearsal import rehearsal_texts
 from training_core.machine import MachineMeter
+from training_core.orders import Orders
 from training_core.play.play import Play
 from training_core.play.requests import derive_seed
 from training_core.play.scheduler import run as play_out
@@ -100,6 +101,7 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "spec.yaml").write_text(dump_yaml(self.spec), encoding="utf-8")
         self._report = Reporter(self.folder, self._listener, speaks=self._speaks)
+        self._orders = Orders(self.spec, self.folder, parallel=self._parallel)
         self._commands = Commands(self.folder, max_hours=self.spec.resources.max_hours, parallel=self._parallel)
         try:
             with self._commands.signals(), ExitStack() as open_parts:
@@ -157,6 +159,8 @@ class Run:
         open_parts.callback(parts.engine.close)
         self._domain, self._roster, self._method = parts.domain, parts.roster, parts.method
         self._engine, self._learner = parts.engine, parts.learner
+        self._orders.serve(self._method, self._learner)
+        self._orders.book.begin(resume=resume, obeyed=state["orders"]["obeyed"] if state and "orders" in state else ())
         self._rollouts = Rollouts(self._method, self._engine, lambda step: self._table("step", step))
         open_parts.callback(self._rollouts.close)
         if found:
@@ -200,6 +204,9 @@ class Run:
             snapshots=self._roster.snapshots,
             parallel=self._parallel,
         )
+        if "orders" in state:
+            self._orders.restore(state["orders"])
+            self.spec = self._orders.spec
         self._method.load_state_dict(state["method"])
         self._learner.load_state_dict(state["learner"])
         if state["pending"] is not None:
@@ -217,6 +224,7 @@ class Run:
             if self._commands.ending:
                 self._save()
                 return self._commands.ending
+            self._obey_orders()
             self._report.step = self._step = self._step + 1
             self._one_step()
             last = self._step == self.spec.steps
@@ -230,6 +238,7 @@ class Run:
         """Roll out, update, blend, publish. Ahead, the next rollout runs beside the update, with the weights published before it."""
         played = self._rollouts.take(self._step)
         lessons = self._lessons()
+        corrections, changes = self._orders.take_corrections()
         if self.spec.learner.ahead and self._step < self.spec.steps:
             self._rollouts.begin(self._step + 1)
         else:
@@ -237,7 +246,7 @@ class Run:
         order = random.Random(derive_seed(self.spec.seed, self._step, "order"))
         torch.manual_seed(derive_seed(self.spec.seed, self._step, "torch"))
         with self._watch("update"):
-            learnt = self._learner.update(played.batch, lessons, rng=order)
+            learnt = self._learner.update(played.batch, lessons, rng=order, corrections=corrections)
         if self.spec.learner.ahead:
             with self._watch("wait"):
                 self._rollouts.settle()
@@ -245,6 +254,12 @@ class Run:
             blended = carry_out(played.batch.blends, self._roster.policies, moving=self._roster.moving, metrics=learnt)
             self._engine.publish(self._step, blended=blended)
         self._check_divergence()
+        self._orders.window.remember(self._step, played.batch)
+        for change in changes:
+            self._report.change(change)
+        if corrections:
+            learnt["overrule/rollouts"] = float(len(corrections))
+            learnt["overrule/advantage"] = fmean(abs(rollout.advantage) for rollout in corrections)
         self._report.metrics(self._step_metrics(played, learnt))
         self._report.samples(played.batch.samples, limit=self.spec.recording.samples_per_step)
 
@@ -309,6 +324,12 @@ class Run:
         if self._commands.wants_checkpoint and not self._commands.ending:
             self._save()
 
+    def _obey_orders(self) -> None:
+        """Do what people asked since the last step; a run that is about to end leaves it to the process that goes on."""
+        for change in self._orders.obey(self._step, self._commands.orders):
+            self._report.change(change)
+        self.spec = self._orders.spec
+
     def _save(self) -> None:
         """Write a checkpoint of this step, unless there is one."""
         if self._step == 0:
@@ -332,6 +353,7 @@ class Run:
                 "offset": self._report.log.offset,
                 "method": self._method.state_dict(),
                 "learner": self._learner.state_dict(),
+                "orders": self._orders.state(),
                 "pending": pending.to_json() if pending else None,
             },
             parallel=self._parallel,

@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "webapp.workspaces",
     "webapp.experiments",
     "webapp.telemetry",
+    "webapp.orders",
     "webapp.live",
     "webapp.fleet",
     "webapp.api",

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -26,6 +26,7 @@ from webapp.fleet.folders import run_folder, unfinished_checkpoints
 from webapp.fleet.leases import LeaseLost
 from webapp.fleet.processes import kill_run
 from webapp.fleet.services import Claim, Control, Outcome
+from webapp.orders.selectors import waiting_lines
 from workers import lifecycle
 from workers.fence import Fence
 from workers.outcomes import Ending, StopReason, outcome_of
@@ -75,6 +76,7 @@ class Supervisor:
         self._stop_asked_at = 0.0
         self._was_terminated = False
         self._num_commands = 0
+        self._orders_sent: set[int] = set()
         self._checkpoints_asked = claim.checkpoint_requests
         self._is_marked_running = False
         self._polled_at = 0.0
@@ -110,6 +112,7 @@ class Supervisor:
             self._polled_at = time.monotonic()
             if (control := _tolerating_outage(self._renew)) is not None:
                 self._obey(control)
+            _tolerating_outage(self._forward_orders)
         _tolerating_outage(self._relay.pump)
         if self._relay.has_begun and not self._is_marked_running:
             _tolerating_outage(self._mark_running)
@@ -143,6 +146,12 @@ class Supervisor:
         if control.checkpoint_requests > self._checkpoints_asked:
             self._checkpoints_asked = control.checkpoint_requests
             self._command("checkpoint", "asked for")
+
+    def _forward_orders(self) -> None:
+        """Pass on each order once. One that another attempt passed on is passed on again until the run has answered it."""
+        for order in waiting_lines(self.claim.run_id):
+            if order["id"] not in self._orders_sent and self._write(order):
+                self._orders_sent.add(order["id"])
 
     def _watch_deadline(self) -> None:
         max_hours = self.claim.spec["resources"]["max_hours"]
@@ -190,12 +199,17 @@ class Supervisor:
 
     def _command(self, command: str, reason: str) -> None:
         self._num_commands += 1
-        line = json.dumps({"id": self._num_commands, "command": command, "reason": reason})
+        if not self._write({"id": self._num_commands, "command": command, "reason": reason}):
+            self._child.terminate()  # a full disk must not keep a run from stopping
+
+    def _write(self, line: dict[str, Any]) -> bool:
+        """One more line for the child to read between its steps; False where the disk does not take it."""
         try:
             with (self.folder / "control.jsonl").open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
+                file.write(f"{json.dumps(line)}\n")
         except OSError:
-            self._child.terminate()  # a full disk must not keep a run from stopping
+            return False
+        return True
 
     # The end
 

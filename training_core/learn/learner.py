@@ -15,6 +15,7 @@ from training_core.play.records import Rollout, StepBatch
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.learner import LearnerSpec
 from training_core.spec.learning import AdvantageSpec, NoBaseline
+from training_core.spec.orders import OrderRefused
 from training_core.spec.trained import TrainedSpec
 from training_core.stopwatch import Stopwatch
 
@@ -82,10 +83,24 @@ class Learner:
         """Restore what ``state_dict`` returned."""
         self._baselines.restore(state["baselines"])
 
-    def update(self, batch: StepBatch, lessons: Sequence[Text], *, rng: random.Random) -> dict[str, float]:
+    def retune(self, method: TrainedSpec) -> None:
+        """Go on with other losses and another step size; raises ``OrderRefused`` for a penalty whose reference was not loaded."""
+        if method.needs_reference and not all(trainer.has_reference for trainer in self._trainers.values()):
+            raise OrderRefused(
+                "The run was started without a KL penalty, so no reference is loaded to compare with. Fork it from a checkpoint "
+                "with the penalty switched on."
+            )
+        self._method = method
+        for trainer in self._trainers.values():
+            trainer.retune(method)
+
+    def update(
+        self, batch: StepBatch, lessons: Sequence[Text], *, rng: random.Random, corrections: Sequence[Rollout] = ()
+    ) -> dict[str, float]:
         """Estimate advantages, take the optimiser steps, return metrics; with several policies, each has its own ``name/policy``.
 
-        ``rng`` spreads what is learnt from over mini-batches. Rollouts of advantage 0 are not run where the loss has neither
+        ``rng`` spreads what is learnt from over mini-batches. ``corrections`` are rollouts of earlier steps, learnt from with the
+        advantages that they bring. Rollouts of advantage 0 are not run where the loss has neither
         bonus nor penalty: ``loss/policy`` and ``loss/clip_share`` count their zeros, the means over what the model said
         (``kl/*``, ``mismatch/*``) and ``tokens/trained`` leave them out. Raises ``ValueError`` for a batch that the method's spec
         has no loss for.
@@ -93,11 +108,11 @@ class Learner:
         self._check(batch)
         for name in batch.restart_optimizer:
             self._trainers[name].optimizer.restart()
-        if not (batch.rollouts or batch.pairs or batch.demonstrations or lessons):
+        if not (batch.rollouts or batch.pairs or batch.demonstrations or lessons or corrections):
             return {}
         metrics = {"tokens/trained": 0.0, **self._estimate_advantages(batch.rollouts)}
         kept = [rollout for rollout in batch.rollouts if rollout.advantage != 0 or not rollout.droppable]
-        parts = self._minibatches(replace(batch, rollouts=kept), lessons, rng)
+        parts = self._minibatches(replace(batch, rollouts=[*kept, *corrections]), lessons, rng)
         for name, trainer in self._trainers.items():
             own = [part.of(name, self._policy_of) for part in parts]
             meter, num_tokens = trainer.update(own, lr_scale=batch.lr_scale * batch.lr_scale_of.get(name, 1.0))

@@ -47,6 +47,10 @@ class OptimizerSet:
             optimizer.state.clear()
         self._num_steps = 0
 
+    def retune(self, spec: OptimizerSpec) -> None:
+        """Take another step size and another limit of the gradient from the next step on; the moments stay."""
+        self._spec = spec
+
     def step(self, *, lr_scale: float = 1.0) -> float:
         """Clip, update and return the gradient's norm before clipping. A gradient that is not finite changes nothing.
 

@@ -53,10 +53,19 @@ class PolicyTrainer:
             parallel=parallel,
             watch=watch,
         )
-        self._objectives = _objectives(
-            method, passes, correction_cap=settings.correction_cap if self.corrects else None
-        )
+        self._passes = passes
+        self._correction_cap = settings.correction_cap if self.corrects else None
+        self._objectives = _objectives(method, passes, correction_cap=self._correction_cap)
         self.optimizer = OptimizerSet(method.optimizer, policy.trained_parameters())
+
+    @property
+    def has_reference(self) -> bool:
+        return self._passes.reference is not None
+
+    def retune(self, method: TrainedSpec) -> None:
+        """Go on with other losses and another step size, between two updates."""
+        self._objectives = _objectives(method, self._passes, correction_cap=self._correction_cap)
+        self.optimizer.retune(method.optimizer)
 
     def update(self, batches: Sequence[MiniBatch], *, lr_scale: float) -> tuple[Meter, int]:
         """All optimiser steps of one batch; returns the metrics and the number of tokens that went through the model."""

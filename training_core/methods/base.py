@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from training_core.methods.card import Chart, FlowEdge, FlowNode, Paper, Preset, ResultTable, read_card
 from training_core.spec.base import Block
+from training_core.spec.orders import OrderRefused
 
 if TYPE_CHECKING:
     from training_core.evaluate.held_out import Evaluation
     from training_core.play.play import Play
     from training_core.play.prompts import Prompts
     from training_core.play.records import StepBatch
+    from training_core.spec.events import SampleData
     from training_core.spec.experiment import ExperimentSpec
 
 
@@ -129,6 +131,30 @@ class SelfPlay(ABC):
     @abstractmethod
     async def evaluate(self, play: "Play") -> "Evaluation":
         """Measure on held-out items; must leave the method's state as it was."""
+
+    # What people ask of it between steps
+
+    def retune(self, experiment: "ExperimentSpec") -> None:
+        """Go on with a spec in which live fields were changed; a method that derived things from them derives them again."""
+        self.experiment = experiment
+        vars(self)["spec"] = experiment.method  # which every method declares with the type of its own
+
+    def correct(self, sample: "SampleData", turn: int, value: float) -> None:
+        """Reward the turns of a sample as if the judge had said ``value``, 0 to 1, of a judged turn, or of the one a verdict is on.
+
+        Raises ``OrderRefused`` where no reward depends on it.
+        """
+        raise OrderRefused(
+            f"{self.title} learns nothing from single verdicts, so overruling one changes no reward of it."
+        )
+
+    def add_question(self, question: str, answer: str | None, *, step: int) -> None:
+        """Take a person's question into the pool; raises ``OrderRefused``."""
+        raise OrderRefused(f"{self.title} keeps no pool of questions.")
+
+    def remove_question(self, question: str) -> int:
+        """Take a bad question out of the pool for good, in every way it can be written; how often it stood there."""
+        raise OrderRefused(f"{self.title} keeps no pool of questions.")
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the method remembers between steps, as JSON values; a method without a memory leaves this as it is."""

@@ -22,10 +22,11 @@ from training_core.play.requests import Completion, derive_seed
 from training_core.play.scheduler import Episode
 from training_core.play.step_log import StepLog, turn_of
 from training_core.rewards.tags import format_score, last_tag
-from training_core.spec.base import Group, Probability, Unit
+from training_core.spec.base import Group, Live, Probability, Unit
 from training_core.spec.events import SampleData, Turn
 from training_core.spec.judges import CurrentJudge, JudgeSpec
 from training_core.spec.online import OnlineSpec
+from training_core.spec.orders import OrderRefused
 
 if TYPE_CHECKING:
     from training_core.spec.experiment import ExperimentSpec
@@ -48,13 +49,13 @@ class MaeSpec(OnlineSpec):
     judge: Annotated[JudgeSpec, Group("Roles")] = CurrentJudge()
     """Who grades. The paper uses the current weights; nothing then stops the judge from drifting."""
 
-    reference_prob: Annotated[Probability, Group("Proposer")] = 0.5
+    reference_prob: Annotated[Probability, Group("Proposer"), Live()] = 0.5
     """Chance that a proposal starts from a question of the pool: 0 explores, 1 imitates."""
     show_reference_answer: Annotated[bool, Group("Proposer")] = False
     """Print the reference's answer beside it, as the released code does; the paper withholds it."""
     quality_samples: Annotated[int, Field(ge=1, le=16), Group("Proposer"), Unit("verdicts")] = 5
     """Verdicts on each question; their mean is its quality."""
-    quality_threshold: Annotated[Probability, Group("Proposer")] = 0.7
+    quality_threshold: Annotated[Probability, Group("Proposer"), Live()] = 0.7
     """Least quality with which a question enters the pool."""
     difficulty: Annotated[Literal["linear", "frontier"], Group("Proposer")] = "linear"
     """linear is 1 - v as in the paper; frontier is 4 v (1 - v), which pays for questions that are solved half the time."""
@@ -64,11 +65,11 @@ class MaeSpec(OnlineSpec):
     """Verdicts on each of those answers (released code since January 2026: 5)."""
     difficulty_needs_quality: Annotated[bool, Group("Proposer")] = False
     """Pay for difficulty only when quality reaches the threshold, as the released code does."""
-    w_quality: Annotated[Probability, Group("Proposer")] = 1 / 3
+    w_quality: Annotated[Probability, Group("Proposer"), Live()] = 1 / 3
     """Weight of quality in the Proposer's reward."""
-    w_difficulty: Annotated[Probability, Group("Proposer")] = 1 / 3
+    w_difficulty: Annotated[Probability, Group("Proposer"), Live()] = 1 / 3
     """Weight of difficulty in the Proposer's reward."""
-    w_format: Annotated[Probability, Group("Proposer")] = 1 / 3
+    w_format: Annotated[Probability, Group("Proposer"), Live()] = 1 / 3
     """Weight of format in the Proposer's reward."""
 
     answers_per_question: Annotated[int, Field(ge=1, le=64), Group("Solver"), Unit("answers")] = 1
@@ -77,12 +78,12 @@ class MaeSpec(OnlineSpec):
     """Questions drawn from the pool each step; empty means one per prompt, 0 leaves the Solver to the difficulty answers."""
     train_on_difficulty_answers: Annotated[bool, Group("Solver")] = False
     """Learn from the answers that measured difficulty too, so that no rollout is wasted; the paper throws them away."""
-    w_judge: Annotated[Probability, Group("Solver")] = 0.5
+    w_judge: Annotated[Probability, Group("Solver"), Live()] = 0.5
     """Weight of the Judge's score in the Solver's reward."""
-    w_solver_format: Annotated[Probability, Group("Solver")] = 0.5
+    w_solver_format: Annotated[Probability, Group("Solver"), Live()] = 0.5
     """Weight of format in the Solver's reward."""
 
-    judge_temperature: Annotated[float, Field(ge=0, le=5), Group("Judge")] | None = None
+    judge_temperature: Annotated[float, Field(ge=0, le=5), Group("Judge"), Live()] | None = None
     """Temperature of the verdicts that become rewards; empty takes the sampling temperature, 0 is greedy. Lower means less noise."""
     lenient_scores: Annotated[bool, Group("Judge")] = False
     """Take the last number of a verdict without a score tag (released code since January 2026)."""
@@ -99,7 +100,7 @@ class MaeSpec(OnlineSpec):
     """Most questions kept, oldest dropped first; empty keeps all."""
     draw_at_start: Annotated[bool, Group("Pools")] = False
     """Draw all prompts before the step, as the released code does: a new question is first solved one step later."""
-    pool_sampling: Annotated[Literal["uniform", "newest", "half_new"], Group("Pools")] = "uniform"
+    pool_sampling: Annotated[Literal["uniform", "newest", "half_new"], Group("Pools"), Live()] = "uniform"
     """How the Solver's questions are drawn: from all, from the newest, or half and half."""
 
     @model_validator(mode="after")
@@ -200,23 +201,27 @@ class MultiAgentEvolve(SelfPlay):
         super().__init__(experiment, domain, prompts)
         assert isinstance(experiment.method, MaeSpec)
         self.spec = experiment.method
-        temperature = self.spec.judge_temperature
-        self.judge = Judge(
-            self.spec.judge,
-            domain,
-            prompts,
-            sampling=self.spec.sampling
-            if temperature is None
-            else self.spec.sampling.model_copy(update={"temperature": temperature}),
-            lenient=self.spec.lenient_scores,
-        )
+        self.judge = self._judge()
         self.questions = QuestionPool(cap=self.spec.pool_cap, sampling=self.spec.pool_sampling)
         self.pairs = PairPool(cap=self.spec.pool_cap)
+        self.banned: set[str] = set()
+        """Questions that a person marked as bad, in their canonical form; they never enter the pool again."""
         rng = random.Random(derive_seed(experiment.seed, "seed questions"))
         for item in (domain.sample(rng) for _ in range(self.spec.seed_questions)):
             self.questions.add(Question(text=item.question, step=0, answer=item.answer))
             if self.spec.seed_pairs:
                 self.pairs.add(item.question, item.answer)
+
+    def _judge(self) -> Judge:
+        spec, temperature = self.spec, self.spec.judge_temperature
+        colder = {} if temperature is None else {"temperature": temperature}
+        return Judge(
+            spec.judge,
+            self.domain,
+            self.prompts,
+            sampling=spec.sampling.model_copy(update=colder),
+            lenient=spec.lenient_scores,
+        )
 
     async def step(self, play: Play) -> StepBatch:
         spec, log = self.spec, StepLog()
@@ -250,9 +255,9 @@ class MultiAgentEvolve(SelfPlay):
             quality, value = await play.gather(
                 [self._review(play, log, sample, question), self._try(play, log, sample, question)]
             )
-            difficulty = 1 - value if spec.difficulty == "linear" else 4 * value * (1 - value)
+            difficulty = self._difficulty(value)
             sample.facts["solved"] = round(value, 4)
-        kept = question is not None and quality >= spec.quality_threshold
+        kept = question is not None and quality >= spec.quality_threshold and self._key(question) not in self.banned
         self._note_question(log, sample, turn, question, kept=kept)
         if spec.difficulty_needs_quality and not kept:
             difficulty = 0.0
@@ -271,6 +276,10 @@ class MultiAgentEvolve(SelfPlay):
             turn=turn,
         )
         log.learn(rollout, train=spec.train_proposer)
+
+    def _difficulty(self, value: float) -> float:
+        """How hard a question is whose answers are worth ``value`` on average."""
+        return 1 - value if self.spec.difficulty == "linear" else 4 * value * (1 - value)
 
     def _proposer_prompt(self, reference: Question | None) -> str:
         if reference is None:
@@ -306,7 +315,8 @@ class MultiAgentEvolve(SelfPlay):
             log.asked((), ill_posed=True)
             return
         if not kept:
-            sample.facts["reject_reason"] = "quality below the threshold"
+            is_bad = self._key(question) in self.banned
+            sample.facts["reject_reason"] = "marked as bad" if is_bad else "quality below the threshold"
         if self.domain.has_verifier:
             sample.facts["truth"] = self.domain.truth(question)
             turn.correct = sample.facts["truth"] is not None
@@ -415,10 +425,57 @@ class MultiAgentEvolve(SelfPlay):
             stop_reason=reason if auc < self.spec.min_judge_auc else None,
         )
 
+    # What people ask of it between steps
+
+    def retune(self, experiment: "ExperimentSpec") -> None:
+        super().retune(experiment)
+        self.judge = self._judge()
+        self.questions.sampling = self.spec.pool_sampling
+
+    def correct(self, sample: SampleData, turn: int, value: float) -> None:
+        """R_S and R_P with another V(a, q) or Q(q): an answer's value also tells how hard its question is."""
+        spec = self.spec
+        head, first = _judged(sample, turn), sample.turns[0]
+        if head.role == "solver":
+            _set_term(head, "judge", value, weight=spec.w_judge)
+        else:
+            _set_term(head, "quality", value, weight=spec.w_quality)
+        tries = [each.rewards["judge"] for each in sample.turns if each.role == "solver"]
+        if "difficulty" not in first.rewards or not tries:
+            return
+        difficulty = self._difficulty(mean(tries))
+        if spec.difficulty_needs_quality and first.rewards["quality"] < spec.quality_threshold:
+            difficulty = 0.0
+        _set_term(first, "difficulty", difficulty, weight=spec.w_difficulty)
+
+    def add_question(self, question: str, answer: str | None, *, step: int) -> None:
+        question = question.strip()
+        known = self.domain.canonical(question) is not None
+        if not known or (self.domain.has_verifier and self.domain.truth(question) is None):
+            raise OrderRefused("This is no well-posed question of the run's task.")
+        if self.domain.is_held_out(question):
+            raise OrderRefused("This question is reserved for evaluation, and training must never see it.")
+        self.banned.discard(self._key(question))
+        self.questions.add(Question(text=question, step=step, answer=answer))
+
+    def remove_question(self, question: str) -> int:
+        key = self._key(question)
+        self.banned.add(key)
+        self.pairs.pairs = [pair for pair in self.pairs.pairs if self._key(pair[0]) != key]
+        return self.questions.remove(lambda each: self._key(each.text) == key)
+
+    def _key(self, question: str) -> str:
+        return self.domain.canonical(question) or question.strip()
+
     def state_dict(self) -> dict[str, Any]:
-        return {"questions": self.questions.state(), "pairs": [list(pair) for pair in self.pairs.pairs]}
+        return {
+            "questions": self.questions.state(),
+            "pairs": [list(pair) for pair in self.pairs.pairs],
+            "banned": sorted(self.banned),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.banned = set(state.get("banned", ()))
         self.questions.restore(state["questions"])
         self.pairs.pairs = [(question, answer) for question, answer in state["pairs"]]
 
@@ -430,3 +487,20 @@ def _append(sample: SampleData, judgement: Judgement, *, parent: int, head: Turn
     for turn in judgement.turns:
         turn.parent = parent
         sample.turns.append(turn)
+
+
+def _judged(sample: SampleData, turn: int) -> Turn:
+    """The answer or question that a turn is, or is a verdict on."""
+    named = sample.turns[turn] if turn < len(sample.turns) else None
+    if named is not None and named.role == "judge" and named.parent is not None:
+        named = sample.turns[named.parent]
+    if named is None or not named.rewards.keys() & {"judge", "quality"}:
+        raise OrderRefused("Nobody judged this turn, so there is no verdict to overrule.")
+    return named
+
+
+def _set_term(turn: Turn, term: str, value: float, *, weight: float) -> None:
+    """Change a reward term, and the reward by the difference."""
+    assert turn.reward is not None
+    turn.reward += weight * (value - turn.rewards[term])
+    turn.rewards[term] = value

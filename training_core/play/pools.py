@@ -1,6 +1,7 @@
 """Questions and answered questions that a method keeps from step to step."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -39,6 +40,13 @@ class QuestionPool:
         if self.cap is not None and len(self.questions) > self.cap:
             self.questions = self.questions[-self.cap :]
             self._texts = {question.text for question in self.questions}
+
+    def remove(self, is_meant: Callable[[Question], bool]) -> int:
+        """Take questions out; returns how many."""
+        kept = [question for question in self.questions if not is_meant(question)]
+        num_removed = len(self.questions) - len(kept)
+        self.questions, self._texts = kept, {question.text for question in kept}
+        return num_removed
 
     def draw(self, rng: random.Random, n: int) -> list[Question]:
         """``n`` questions with replacement: uniformly, from the newest ``n``, or half of each."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
-__all__ = ["Block", "Group", "Probability", "Unit"]
+__all__ = ["Block", "Group", "Live", "Probability", "Unit"]
 
 
 class Block(BaseModel):
@@ -30,7 +30,7 @@ class _SchemaNote:
 
     key: str
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str | bool) -> None:
         self.value = value
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -47,6 +47,15 @@ class Group(_SchemaNote):
     """The heading a field stands under in the form: ``Group("Rewards")``."""
 
     key = "x-group"
+
+
+class Live(_SchemaNote):
+    """The field may be changed while a run is at work, from one step to the next: ``Live()``."""
+
+    key = "x-live"
+
+    def __init__(self) -> None:
+        super().__init__(True)
 
 
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -21,6 +21,7 @@ class EventKind(StrEnum):
     EVALUATION = "evaluation"
     CHECKPOINT = "checkpoint"
     LOG = "log"
+    CHANGE = "change"
 
 
 class RunPhase(StrEnum):
@@ -183,6 +184,31 @@ class LogData(_Data):
     text: str
 
 
+class ChangeData(_Data):
+    """What became of a person's order.
+
+    Example: ``{"order": 4, "command": "knob", "by": "Ada", "what": "method.optimizer.lr", "before": 0.001, "after": 0.0005,
+    "obeyed": true, "update": 13, "text": "..."}``.
+    """
+
+    order: Annotated[int, Field(ge=1)]
+    """The id of the order this answers."""
+    command: Literal["overrule", "knob", "question"]
+    by: str
+    what: str
+    """What was changed: the path of a knob, a turn of an episode, a question."""
+    before: float | int | bool | str | None
+    after: float | int | bool | str | None
+    obeyed: bool
+    """False: nothing was changed, and ``text`` says why."""
+    update: int | None = None
+    """The step whose update is the first that the change reached."""
+    text: str
+    """One sentence."""
+    episode: str | None = None
+    turn: int | None = None
+
+
 class _Event(_Data):
     seq: Annotated[int, Field(ge=1)]
     step: Annotated[int, Field(ge=0)]
@@ -219,8 +245,14 @@ class LogEvent(_Event):
     data: LogData
 
 
+class ChangeEvent(_Event):
+    kind: Literal[EventKind.CHANGE] = EventKind.CHANGE
+    data: ChangeData
+
+
 Event = Annotated[
-    StateEvent | MetricEvent | SampleEvent | EvaluationEvent | CheckpointEvent | LogEvent, Field(discriminator="kind")
+    StateEvent | MetricEvent | SampleEvent | EvaluationEvent | CheckpointEvent | LogEvent | ChangeEvent,
+    Field(discriminator="kind"),
 ]
 
 WALL_CLOCK_AREAS = ("time/", "tokens/", "machine/")

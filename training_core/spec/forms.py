@@ -67,6 +67,8 @@ class FormField:
     variants: tuple[Variant, ...] = ()
     tag: str = ""
     """The key inside a union that names the variant; empty for a block that is only there or not."""
+    live: bool = False
+    """Whether it may be changed while a run is at work."""
     fields: tuple["FormField", ...] = ()
 
     @property
@@ -194,6 +196,7 @@ def _field(key: str, schema: Schema, root: Schema, *, prefix: str, default: Any 
         help=_plain(schema.get("description") or bare.get("description", "")),
         unit=bare.get("x-unit", ""),
         group=bare.get("x-group", ""),
+        live=bare.get("x-live", False),
         default=default,
         optional=optional,
     )

@@ -25,6 +25,9 @@ class LearnerSpec(Block):
     ahead: Annotated[int, Field(ge=0, le=1), Unit("steps")] = 0
     """1 samples the next step while this one is learnt, from weights that are one update old; 0 waits for the update."""
 
+    overrule_window: Annotated[int, Field(ge=0, le=64), Unit("steps")] = 4
+    """Steps whose rollouts are kept, so that a verdict that a person overrules can still be learnt from; 0 keeps none."""
+
     def corrects(self, *, sampler_is_learner: bool) -> bool:
         """Whether the correction is on. Auto: completions come from elsewhere, or from older weights."""
         if self.correction == "auto":

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from training_core.spec.base import Block, Probability, Unit
+from training_core.spec.base import Block, Live, Probability, Unit
 
 
 class ReinforcePlusPlus(Block):
@@ -60,15 +60,15 @@ class ClippedPolicyLoss(Block):
     """PPO's clipped surrogate with asymmetric range, dual clip, entropy bonus and optional KL to the start."""
 
     kind: Literal["clipped"] = "clipped"
-    clip_low: Annotated[float, Field(ge=0, le=1)] = 0.2
+    clip_low: Annotated[float, Field(ge=0, le=1), Live()] = 0.2
     """The ratio is clipped from below at 1 - clip_low."""
-    clip_high: Annotated[float, Field(ge=0, le=10)] = 0.28
+    clip_high: Annotated[float, Field(ge=0, le=10), Live()] = 0.28
     """The ratio is clipped from above at 1 + clip_high."""
     dual_clip: Annotated[float, Field(gt=1, le=100)] | None = 3.0
     """Bound on the loss of negative advantages, as a multiple of the advantage; empty switches it off."""
-    entropy_coef: Annotated[float, Field(ge=0, le=1)] = 0.001
+    entropy_coef: Annotated[float, Field(ge=0, le=1), Live()] = 0.001
     """Weight of the entropy bonus."""
-    kl_coef: Annotated[float, Field(ge=0, le=10)] = 0.0
+    kl_coef: Annotated[float, Field(ge=0, le=10), Live()] = 0.0
     """Weight of the KL penalty (k3 estimator) to the reference, which is the weights the run started from unless the method keeps
     others; above 0 costs one more forward pass."""
 
@@ -126,7 +126,7 @@ class OptimizerSpec(Block):
 
     kind: Literal["adamw", "muon", "rmsprop"] = "adamw"
     """Muon learns faster on small models trained from scratch; RMSprop keeps no gradient mean and needs half of AdamW's memory."""
-    lr: Annotated[float, Field(gt=0, le=1)] = 1e-6
+    lr: Annotated[float, Field(gt=0, le=1), Live()] = 1e-6
     """Step size."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Pull of the weights towards zero."""
@@ -134,7 +134,7 @@ class OptimizerSpec(Block):
     """Memory of the gradient mean and of its square, for AdamW. RMSprop remembers the square with 0.99."""
     warmup_steps: Annotated[int, Field(ge=0, le=100_000), Unit("steps")] = 0
     """Steps over which the step size grows from 0."""
-    grad_clip: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    grad_clip: Annotated[float, Field(gt=0, le=1000), Live()] = 1.0
     """Longest gradient allowed (L2 norm)."""
     epochs: Annotated[int, Field(ge=1, le=16)] = 1
     """Passes over each batch."""
@@ -152,7 +152,7 @@ class OptimizerSpec(Block):
 class SamplingSpec(Block):
     """How completions are drawn."""
 
-    temperature: Annotated[float, Field(ge=0, le=5)] = 1.0
+    temperature: Annotated[float, Field(ge=0, le=5), Live()] = 1.0
     """Randomness of sampling; 0 always takes the most likely token."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Keep the most likely tokens that together reach this probability. Keep 1 for training."""

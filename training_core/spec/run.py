@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from training_core.spec.base import Block, Unit
+from training_core.spec.base import Block, Live, Unit
 
 
 class EvaluationSpec(Block):
     """Measurement on held-out items that training can never see."""
 
-    every: Annotated[int, Field(ge=1, le=100_000), Unit("steps")] = 10
+    every: Annotated[int, Field(ge=1, le=100_000), Unit("steps"), Live()] = 10
     """Steps between two evaluations; the start and the end are always measured."""
     num_items: Annotated[int, Field(ge=1, le=100_000), Unit("items")] = 256
     """Held-out items asked each time."""
@@ -21,7 +21,7 @@ class EvaluationSpec(Block):
 class CheckpointSpec(Block):
     """What is kept so that a run can go on, be forked or be used."""
 
-    every: Annotated[int, Field(ge=1, le=100_000), Unit("steps")] = 25
+    every: Annotated[int, Field(ge=1, le=100_000), Unit("steps"), Live()] = 25
     """Steps between two checkpoints; the last step is always saved."""
     keep: Annotated[int, Field(ge=1, le=10_000), Unit("checkpoints")] = 3
     """Newest checkpoints kept; older ones are deleted."""

@@ -29,6 +29,7 @@ _SCHEMAS: dict[EventKind, TypeAdapter[Any]] = {
     EventKind.EVALUATION: TypeAdapter(events.EvaluationData),
     EventKind.CHECKPOINT: TypeAdapter(events.CheckpointData),
     EventKind.LOG: TypeAdapter(events.LogData),
+    EventKind.CHANGE: TypeAdapter(events.ChangeData),
 }
 
 

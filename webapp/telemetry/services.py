@@ -12,6 +12,7 @@ from training_core.spec.events import EventKind
 from webapp.experiments import doorbell
 from webapp.experiments.models import Run
 from webapp.fleet.leases import LeaseLost, lock_leased_run
+from webapp.orders import services as orders
 from webapp.telemetry import headline
 from webapp.telemetry.lines import Line, clean
 from webapp.telemetry.models import Event, MetricPoint, Sample
@@ -48,6 +49,8 @@ def store_events(*, run_id: UUID, token: int, attempt: int, events: Sequence[Map
     rewinds = lines[0].seq <= run.last_seq
     if rewinds:
         _drop_from(run, lines[0].seq)
+        orders.forget_answers(run, from_seq=lines[0].seq)
+    orders.acknowledge(run, lines)
     _copy(run, lines)
     _update_run(run, lines, rewound=rewinds, is_progress=is_progress)
     news = {"seq": run.last_seq, "attempt": attempt}
