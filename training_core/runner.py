@@ -164,7 +164,7 @@ class Run:
         self._rollouts = Rollouts(self._method, self._engine, lambda step: self._table("step", step))
         open_parts.callback(self._rollouts.close)
         if found:
-            self._restore(found)
+            self._restore(found, is_own=own is not None)
         if own:
             self._report.note("info", f"Resumed from the checkpoint of step {own.step}")
         elif start and self.spec.start:
@@ -196,7 +196,7 @@ class Run:
             )
             raise SpecError([FieldError(path="resources", message=message)])
 
-    def _restore(self, found: checkpoints.Checkpoint) -> None:
+    def _restore(self, found: checkpoints.Checkpoint, *, is_own: bool) -> None:
         state = checkpoints.restore(
             found,
             policies=self._roster.trained,
@@ -205,7 +205,8 @@ class Run:
             parallel=self._parallel,
         )
         if "orders" in state:
-            self._orders.restore(state["orders"])
+            # Orders to the run that this one left are in its spec, as far as they are meant to go on.
+            self._orders.restore(state["orders"] if is_own else {**state["orders"], "knobs": {}})
             self.spec = self._orders.spec
         self._method.load_state_dict(state["method"])
         self._learner.load_state_dict(state["learner"])

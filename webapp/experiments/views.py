@@ -30,6 +30,7 @@ from webapp.experiments.compose import (
 from webapp.experiments.forms import ExperimentFilter, LaunchAgainForm, with_latest_run
 from webapp.experiments.methods import FIRST_METHOD, MethodCard, all_cards, card_of
 from webapp.experiments.models import Experiment, Run
+from webapp.orders.selectors import effective_spec
 from webapp.pages.documents import method_document
 from webapp.pages.requests import signed_in
 from webapp.workspaces.selectors import can_edit, current_workspace
@@ -328,7 +329,7 @@ def _parent(request: HttpRequest, data: QueryDict) -> Run | None:
 
 def _origin(found: type[SelfPlay], data: QueryDict, parent: Run | None) -> Origin:
     if parent:
-        return Origin(title=str(parent), spec=parent.spec)
+        return Origin(title=str(parent), spec=effective_spec(parent))
     preset = preset_of(found, data.get("preset", ""))
     if preset is None and data.get("preset"):
         raise Http404(f"{found.title} has no preset called {data['preset']!r}.")
