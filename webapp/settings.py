@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "webapp.orders",
     "webapp.live",
     "webapp.fleet",
+    "webapp.notices",
     "webapp.api",
 ]
 
@@ -175,6 +176,18 @@ CONTENT_SECURITY_POLICY = {
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env_str("KUMITE_STATIC_ROOT", str(VAR_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
+
+SITE_URL = env_str("KUMITE_SITE_URL", "http://localhost:8000").rstrip("/")
+"""Where people reach this site; links in e-mails and webhooks begin with it."""
+_mail = urlparse(env_str("KUMITE_EMAIL_URL", ""))
+"""``smtp://user:password@host:587`` or ``smtps://…:465``; without it no e-mail is sent."""
+EMAIL_HOST, EMAIL_PORT = _mail.hostname or "", _mail.port or (465 if _mail.scheme == "smtps" else 587)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_mail.password or "")
+EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp" and "tls=0" not in _mail.query
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env_str("KUMITE_EMAIL_FROM", "kumite@localhost")
+WEBHOOK_PRIVATE = env_bool("KUMITE_WEBHOOK_PRIVATE", False)
+"""Whether webhooks may call addresses of this machine's own network."""
 
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -12,6 +12,8 @@ urlpatterns = [
     path("accounts/", include("webapp.accounts.urls")),
     path("api/v1/", include("webapp.api.urls")),
     path("fleet/", include("webapp.fleet.urls")),
+    path("notices/", include("webapp.notices.urls")),
+    path("", include("webapp.pages.urls")),
     path("", include("webapp.workspaces.urls")),
     path("", include("webapp.experiments.urls")),
     path("", include("webapp.telemetry.urls")),

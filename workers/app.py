@@ -35,13 +35,18 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
     worker_enable_remote_control=False,
-    # The schedule is two fixed intervals: nothing to remember on disk, nothing a SIGKILL could damage.
+    # The schedule is fixed intervals: nothing to remember on disk, nothing a SIGKILL could damage.
     beat_scheduler="celery.beat:Scheduler",
     beat_schedule={
         "doorbell": {
             "task": "workers.tasks.doorbell",
             "schedule": timing.DOORBELL_S,
             "options": {"expires": timing.DOORBELL_S},
+        },
+        "deliver": {
+            "task": "workers.tasks.deliver",
+            "schedule": timing.DELIVER_S,
+            "options": {"expires": timing.DELIVER_S},
         },
         "reap": {"task": "workers.tasks.reap", "schedule": timing.REAPER_S, "options": {"expires": timing.REAPER_S}},
     },

@@ -1,9 +1,10 @@
-"""The two tasks: look for work, and look for the dead."""
+"""The tasks: look for work, look for the dead, and send what people should know."""
 
 import logging
 
 from webapp.experiments import doorbell as bell
 from webapp.fleet import services as fleet
+from webapp.notices.services import deliver_due
 from workers import lifecycle
 from workers.app import app
 from workers.member import assist
@@ -27,6 +28,12 @@ def doorbell() -> None:
             supervise(claim)
         else:
             assist(claim)
+
+
+@app.task(name="workers.tasks.deliver", ignore_result=True, time_limit=300)
+def deliver() -> None:
+    """Send the notices that are due."""
+    deliver_due()
 
 
 @app.task(name="workers.tasks.reap", ignore_result=True, time_limit=120)

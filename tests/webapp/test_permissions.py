@@ -19,6 +19,7 @@ from webapp.accounts.services import create_sign_in_link, create_token
 from webapp.experiments.models import Run
 from webapp.experiments.services import create_share_link
 from webapp.fleet.models import Worker
+from webapp.notices.models import Channel
 from webapp.telemetry.tabs import TABS
 from webapp.workspaces.models import Workspace
 
@@ -113,6 +114,12 @@ ROWS = [
     page("account_rename", verb="post", data="name", ada=302, ben=302, cyn=302),
     page("create_token", verb="post", data="token"),
     page("revoke_token", "token", verb="post", ada=302, ben=404, cyn=404),
+    page("palette"),
+    page("notices"),
+    page("notices_news"),
+    page("notices_read", verb="post", data="empty", ada=302, ben=302, cyn=302),
+    page("add_channel", verb="post", data="empty", ada=422, ben=422, cyn=422),
+    page("remove_channel", "channel", verb="post", ada=302, ben=404, cyn=404),
     # Workspaces.
     page("new_workspace"),
     page("new_workspace", verb="post", data="named", ada=302, ben=302, cyn=302),
@@ -197,6 +204,7 @@ def world(ada: User, ben: User, workspace: Workspace) -> dict[str, Any]:
         "paused_run": make_run(experiment, "paused").pk,
         "seq": run.events.filter(kind="sample").values_list("seq", flat=True)[0],
         "token": token.pk,
+        "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
         "link": link.pk,
         "share_secret": share_secret,
         "sign_in_secret": create_sign_in_link(ada),

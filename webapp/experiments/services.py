@@ -25,6 +25,7 @@ from webapp.experiments import doorbell
 from webapp.experiments.choices import ALLOWED, HELD, TERMINAL, RunStatus, TransitionActor
 from webapp.experiments.models import Experiment, Run, RunQuerySet, RunTransition, ShareLink, TemplateVersion
 from webapp.experiments.selectors import memory_refusal
+from webapp.experiments.signals import run_moved
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import PermissionDenied, membership_of, require_edit
 from webapp.workspaces.services import record
@@ -64,6 +65,7 @@ def transition(
         actor=actor,
         reason=reason[:300],
     )
+    run_moved.send(sender=Run, run=run, to=to, actor=actor, actor_kind=actor_kind)
     news = {"status": str(to), "version": run.status_version}
     transaction.on_commit(lambda: doorbell.publish(run.pk, news))
     if to == RunStatus.QUEUED:

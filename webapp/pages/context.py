@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from webapp.pages.destinations import places_for
 from webapp.workspaces.selectors import current_workspace, workspaces_for
 
 
@@ -14,5 +15,6 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     return {
         "theme": scheme if scheme in {"light", "dark"} else "",
         "here": SimpleLazyObject(lambda: current_workspace(request)),
+        "places": SimpleLazyObject(lambda: places_for(request.user)),
         "my_workspaces": SimpleLazyObject(lambda: list(workspaces_for(request.user))),
     }

@@ -1,0 +1,28 @@
+"""What a person is told; nobody sees anybody else's."""
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
+
+from webapp.accounts.models import User
+from webapp.notices.models import Channel, Notice
+
+MAX_NEWS = 5
+
+
+def notices_of(user: User) -> QuerySet[Notice]:
+    """The person's own list, newest first."""
+    return Notice.objects.filter(user=user, is_listed=True).order_by("-pk")
+
+
+def unread_count(user: User | AnonymousUser) -> int:
+    return notices_of(user).filter(read_at__isnull=True).count() if isinstance(user, User) else 0
+
+
+def news_after(user: User, after: int) -> list[Notice]:
+    """The newest unread notices that came after the one numbered ``after``, oldest first."""
+    fresh = notices_of(user).filter(pk__gt=after, read_at__isnull=True)[:MAX_NEWS]
+    return list(reversed(fresh))
+
+
+def channels_of(user: User) -> QuerySet[Channel]:
+    return Channel.objects.filter(user=user).order_by("pk")
