@@ -12,6 +12,7 @@ from training_core.spec.io import dump_dict, parse_spec
 from webapp.accounts.models import User
 from webapp.experiments.choices import HELD, TERMINAL, RunStatus
 from webapp.experiments.models import Experiment, Run
+from webapp.telemetry.series import metric_series
 from webapp.telemetry.services import store_events
 from webapp.workspaces.models import Workspace
 
@@ -57,6 +58,12 @@ def tell(run: Run, events: Sequence[dict[str, Any]]) -> None:
     if before["status"] not in HELD:
         Run.objects.filter(pk=run.pk).update(**before)
     run.refresh_from_db()
+
+
+def points_of(run: Run, name: str) -> list[tuple[int, float | None]]:
+    """Every stored (step, value) of a metric."""
+    line = metric_series(run, [name], 100_000)[name]
+    return list(zip(line.steps, line.values, strict=True))
 
 
 def next_attempt(run: Run) -> Run:

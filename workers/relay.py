@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from webapp.fleet.services import Claim
-from webapp.telemetry.services import store_events
+from webapp.telemetry.services import pack_metrics, store_events
 
 MAX_LINE_BYTES = 16 * 2**20
 BATCH_BYTES = 2**20
@@ -159,6 +159,7 @@ class Relay:
         self.file.process_has_ended()
         while self.pump():
             pass
+        pack_metrics(run_id=self._run_id, token=self._token)
 
     def _observe(self, events: Sequence[dict[str, Any]]) -> None:
         self.moved_at = time.monotonic()

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from tests.factories import points_of
 from tests.faults.conftest import Fleet
 from webapp.experiments.models import Run
 from webapp.orders import services as orders
 from webapp.orders.models import RunOrder
 from webapp.orders.selectors import effective_spec
-from webapp.telemetry.models import Event, MetricPoint
+from webapp.telemetry.models import Event
 
 pytestmark = pytest.mark.fault
 
@@ -39,8 +40,7 @@ def test_an_overruled_verdict_and_a_knob_reach_a_real_run_once_even_when_it_is_k
     knob.refresh_from_db()
     assert overruled.is_obeyed and knob.is_obeyed
     assert overruled.outcome["before"] != overruled.outcome["after"]
-    learnt = MetricPoint.objects.filter(run=run, name="overrule/rollouts").values_list("step", flat=True)
-    assert list(learnt) == [overruled.outcome["update"]]
+    assert [step for step, _ in points_of(run, "overrule/rollouts")] == [overruled.outcome["update"]]
 
     orders.turn_knob(actor=ada, run_id=run.pk, path="method.optimizer.lr", value=0.004)
     fleet.child_of(run).send_signal(signal.SIGKILL)
@@ -50,7 +50,5 @@ def test_an_overruled_verdict_and_a_knob_reach_a_real_run_once_even_when_it_is_k
     fleet.wait_for_step(run, run.last_step + 3)
     answered = Event.objects.filter(run=run, kind="change").order_by("seq").values_list("data__order", flat=True)
     assert sorted(answered) == [1, 2, 3]
-    assert list(MetricPoint.objects.filter(run=run, name="overrule/rollouts").values_list("step", flat=True)) == [
-        overruled.outcome["update"]
-    ]
+    assert [step for step, _ in points_of(run, "overrule/rollouts")] == [overruled.outcome["update"]]
     assert effective_spec(run)["method"]["optimizer"]["lr"] == 0.004

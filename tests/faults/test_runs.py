@@ -5,12 +5,13 @@ from itertools import pairwise
 
 import pytest
 
+from tests.factories import points_of
 from tests.faults.conftest import Fleet, processes_of
 from webapp.experiments import services as experiments
 from webapp.experiments.choices import FailureKind
 from webapp.experiments.models import Run
 from webapp.fleet.folders import run_folder
-from webapp.telemetry.models import Event, MetricPoint
+from webapp.telemetry.models import Event
 
 pytestmark = pytest.mark.fault
 
@@ -24,8 +25,7 @@ def states(run: Run) -> list[str]:
 
 
 def steps_with_metrics(run: Run) -> list[int]:
-    points = MetricPoint.objects.filter(run=run, name="reward/solver").order_by("seq")
-    return list(points.values_list("step", flat=True))
+    return [step for step, _ in points_of(run, "reward/solver")]
 
 
 def test_a_run_goes_through_its_states_and_people_steer_it(fleet: Fleet) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.factories import points_of
 from tests.workers.conftest import MakeRun, MakeWorker, expire, log, metric, write_lines
 from webapp.experiments.models import Run
 from webapp.fleet import services as fleet
 from webapp.fleet.services import Claim
-from webapp.telemetry.models import Event, MetricPoint
+from webapp.telemetry.models import Event
 from workers.relay import EventFile, Relay
 
 
@@ -159,7 +160,7 @@ def test_attempts_killed_at_random_moments_leave_every_event_once(
     relay.finish()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(event.seq, event.t) for event in Event.objects.order_by("seq")] == [(e["seq"], e["t"]) for e in lines]
-    assert MetricPoint.objects.count() == len(lines)
+    assert points_of(run, "a") == [(event["step"], event["data"]["values"]["a"]) for event in lines]
 
 
 def test_the_relay_notices_when_play_begins_and_what_the_process_says_last(path: Path, claim: Claim) -> None:

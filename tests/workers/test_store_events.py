@@ -5,12 +5,14 @@ from uuid import uuid4
 
 import pytest
 
+from tests.factories import points_of
 from tests.workers.conftest import MakeRun, MakeWorker, expire, log, metric
 from webapp.experiments.models import Run
 from webapp.fleet import services as fleet
 from webapp.fleet.leases import LeaseLost
-from webapp.telemetry.models import Event, MetricPoint
-from webapp.telemetry.services import EventGap, store_events
+from webapp.telemetry.models import Event, MetricBlock, MetricChunk
+from webapp.telemetry.series import metric_names
+from webapp.telemetry.services import EventGap, pack_metrics, store_events
 
 HEADLINE = "eval/accuracy_sampled"
 
@@ -50,7 +52,8 @@ def test_events_and_points_are_stored_and_the_run_moves_on(held: Run) -> None:
         (2, "metric", 1, 1),
         (3, "log", 1, 1),
     ]
-    assert dict(MetricPoint.objects.values_list("name", "value")) == {"reward/solver": 0.5, "loss/total": -1.25e-7}
+    assert points_of(held, "reward/solver") == [(1, 0.5)]
+    assert points_of(held, "loss/total") == [(1, -1.25e-7)]
     assert (held.last_seq, held.last_step, held.phase_text, held.phase_fraction) == (3, 1, "Loading", 0.5)
 
 
@@ -60,7 +63,7 @@ def test_the_same_batch_twice_is_stored_once(held: Run) -> None:
     assert store(held, batch) == 0
     assert store(held, [*batch[2:], metric(6, 6, a=6.0)]) == 1
     assert list(Event.objects.order_by("seq").values_list("seq", flat=True)) == [1, 2, 3, 4, 5, 6]
-    assert MetricPoint.objects.count() == 6
+    assert points_of(held, "a") == [(seq, float(seq)) for seq in range(1, 7)]
 
 
 def test_a_hole_in_the_numbers_is_refused(held: Run) -> None:
@@ -99,7 +102,7 @@ def test_a_new_attempt_replaces_what_came_after_its_checkpoint(held: Run, make_w
     assert list(Event.objects.order_by("seq").values_list("seq", "attempt")) == [(1, 1), (2, 1), (3, 1), (4, 1), (5, 2)]
     assert (held.last_seq, held.last_step) == (5, 5)
     assert held.headline == [[1, 0.1], [2, 0.2], [3, 0.3], [4, 0.4], [5, 0.55]]
-    assert MetricPoint.objects.filter(seq__gt=5).count() == 0
+    assert points_of(held, HEADLINE) == [(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4), (5, 0.55)]
     store(held, [metric(6, 6, **{HEADLINE: 0.66})])
     assert held.headline[-1] == [6, 0.66]
 
@@ -115,14 +118,14 @@ def test_a_new_attempt_may_start_from_the_beginning(held: Run, make_worker: Make
 def test_numbers_that_are_not_finite_become_null_and_leave_a_gap(held: Run) -> None:
     store(held, [metric(1, 1, a=math.nan, b=math.inf, c=1.0, d=10**400)])
     assert Event.objects.get().data == {"values": {"a": None, "b": None, "c": 1.0, "d": None}}
-    assert list(MetricPoint.objects.values_list("name", flat=True)) == ["c"]
+    assert metric_names(held) == ["c"]
 
 
 def test_text_with_nul_and_half_surrogates_is_kept(held: Run) -> None:
     store(held, [log(1, 0, "a\0b\ud800c \\u0000 \N{GRINNING FACE}\t\n\r\\"), metric(2, 0, **{"x\0y": 1.0})])
     text = Event.objects.get(seq=1).data["text"]
     assert text == "a\N{SYMBOL FOR NULL}b\N{REPLACEMENT CHARACTER}c \\u0000 \N{GRINNING FACE}\t\n\r\\"
-    assert MetricPoint.objects.get().name == "x\N{SYMBOL FOR NULL}y"
+    assert metric_names(held) == ["x\N{SYMBOL FOR NULL}y"]
 
 
 def test_a_sample_with_nan_rewards_is_kept(held: Run) -> None:
@@ -167,7 +170,7 @@ def test_an_event_against_the_contract_becomes_a_log_line_with_its_number(held: 
 
 def test_an_overlong_metric_name_is_cut_rather_than_lost(held: Run) -> None:
     store(held, [metric(1, 1, **{"n" * 200: 1.0})])
-    assert MetricPoint.objects.get().name == "n" * 80
+    assert metric_names(held) == ["n" * 80]
 
 
 def test_a_newer_checkpoint_forgives_lost_attempts_but_one_announced_again_does_not(
@@ -184,3 +187,46 @@ def test_a_newer_checkpoint_forgives_lost_attempts_but_one_announced_again_does_
     assert held.failed_attempts == 1
     store(held, [checkpoint(3, 10)])
     assert held.failed_attempts == 0
+
+
+def test_full_blocks_of_metrics_are_packed_and_the_rest_when_the_process_ends(held: Run) -> None:
+    """1,100 events are 8 blocks of 128 at level 0 and one of level 1 above them; 76 events stay in the tail."""
+    store(held, [metric(seq, seq, a=float(seq), b=-float(seq)) for seq in range(1, 1101)])
+    assert list(MetricBlock.objects.order_by("level", "number").values_list("level", "number", "last_seq")) == [
+        *((0, number, 128 * (number + 1)) for number in range(8)),
+        (1, 0, 1024),
+    ]
+    assert MetricChunk.objects.filter(name="a").count() == 9
+    assert points_of(held, "a") == [(seq, float(seq)) for seq in range(1, 1101)]
+    pack_metrics(run_id=held.pk, token=held.lease_token)
+    assert MetricBlock.objects.filter(level=0).count() == 9
+    assert points_of(held, "b") == [(seq, -float(seq)) for seq in range(1, 1101)]
+    pack_metrics(run_id=held.pk, token=held.lease_token)
+    store(held, [metric(1101, 1101, a=0.5)])
+    assert points_of(held, "a")[-2:] == [(1100, 1100.0), (1101, 0.5)]
+
+
+@pytest.mark.parametrize("first", [1, 64, 128, 129, 700, 1024, 1025, 1090])
+def test_a_new_attempt_replaces_points_inside_packed_blocks(held: Run, make_worker: MakeWorker, first: int) -> None:
+    store(held, [metric(seq, seq, a=float(seq)) for seq in range(1, 1101)])
+    second_attempt(held, make_worker)
+    store(held, [metric(first, first, a=-1.0), metric(first + 1, first + 1, a=-2.0)])
+    kept = [(seq, float(seq)) for seq in range(1, first)]
+    assert points_of(held, "a") == [*kept, (first, -1.0), (first + 1, -2.0)]
+    assert MetricChunk.objects.count() == MetricBlock.objects.count()
+    store(held, [metric(seq, seq, a=0.0) for seq in range(first + 2, first + 1102)])
+    assert points_of(held, "a") == [
+        *kept,
+        (first, -1.0),
+        (first + 1, -2.0),
+        *((seq, 0.0) for seq in range(first + 2, first + 1102)),
+    ]
+
+
+def test_the_same_metrics_in_any_batches_are_packed_alike(held: Run) -> None:
+    """A batch that ends inside a block, on it or far beyond it leaves the same rows."""
+    events = [metric(seq, seq // 2, a=float(seq % 7)) for seq in range(1, 1301)]
+    for first, last in [(0, 1), (1, 127), (127, 128), (128, 130), (130, 700), (700, 1300)]:
+        store(held, events[first:last])
+    assert MetricBlock.objects.filter(level=0).count() == 10
+    assert points_of(held, "a") == [(seq // 2, float(seq % 7)) for seq in range(1, 1301)]

@@ -1,4 +1,4 @@
-"""What runs said: every event once, metrics again as points for charts, samples again as rows to find them by."""
+"""What runs said: every event once, metrics again in packed blocks for charts, samples again as rows to find them by."""
 
 from typing import ClassVar
 
@@ -29,22 +29,42 @@ class Event(models.Model):
         return f"{self.kind} {self.seq}"
 
 
-class MetricPoint(models.Model):
-    """One value of one metric; the rows behind every chart."""
+class MetricBlock(models.Model):
+    """A stretch of a run's metric events, packed. At level 0 some 128 events; a row above stands for 8 of the level below.
 
-    pk = models.CompositePrimaryKey("run_id", "name", "seq")
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metric_points")
-    name = models.CharField(max_length=80)
-    seq = models.BigIntegerField()
-    """The event that carried the value."""
-    step = models.BigIntegerField()
-    value = models.FloatField()
+    Events after the last block are not packed yet; they are the tail, and read from ``Event``.
+    """
 
-    class Meta:
-        indexes: ClassVar = [models.Index(fields=["run", "name", "step"], name="metric_by_step")]
+    pk = models.CompositePrimaryKey("run_id", "level", "number")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metric_blocks")
+    level = models.PositiveSmallIntegerField()
+    number = models.IntegerField()
+    """0, 1, 2 inside the level; number ``n`` covers the numbers ``8n .. 8n + 7`` below it."""
+    first_step = models.BigIntegerField()
+    last_step = models.BigIntegerField()
+    last_seq = models.BigIntegerField()
+    spacing = models.PositiveSmallIntegerField()
+    """Buckets of level ``L`` are ``8 ** (L + spacing)`` steps wide; the same in the whole run."""
+    moments = models.BinaryField()
+    """``buckets.MOMENT`` of each event; above level 0 the last of each bucket's width."""
 
     def __str__(self) -> str:
-        return f"{self.name} at {self.step}"
+        return f"block {self.level}.{self.number}"
+
+
+class MetricChunk(models.Model):
+    """One metric in one block: the very points at level 0, buckets of lowest, highest, sum and count above."""
+
+    pk = models.CompositePrimaryKey("run_id", "name", "level", "number")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metric_chunks")
+    name = models.CharField(max_length=80)
+    level = models.PositiveSmallIntegerField()
+    number = models.IntegerField()
+    body = models.BinaryField()
+    """``buckets.POINT`` at level 0, ``buckets.BUCKET`` above."""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.level}.{self.number}"
 
 
 class Sample(models.Model):

@@ -6,22 +6,23 @@ from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from training_core.spec.events import EventKind
 from webapp.experiments import doorbell
 from webapp.experiments.models import Run
 from webapp.fleet.leases import LeaseLost, lock_leased_run
 from webapp.orders import services as orders
-from webapp.telemetry import headline
+from webapp.telemetry import blocks, headline
+from webapp.telemetry.copying import copy_rows, escape
 from webapp.telemetry.lines import Line, clean
-from webapp.telemetry.models import Event, MetricPoint, Sample
+from webapp.telemetry.models import Event, Sample
 from webapp.telemetry.sample_index import Findings
+from webapp.telemetry.series import metric_series
 
-__all__ = ["EventGap", "LeaseLost", "store_events"]
+__all__ = ["EventGap", "LeaseLost", "pack_metrics", "store_events"]
 
 _COPY_EVENTS = "COPY telemetry_event (run_id, seq, attempt, kind, step, t, data) FROM STDIN"
-_COPY_POINTS = "COPY telemetry_metricpoint (run_id, name, seq, step, value) FROM STDIN"
 _FINDINGS = tuple(field.name for field in fields(Findings))
 _COPY_SAMPLES = f"COPY telemetry_sample (run_id, seq, step, {', '.join(_FINDINGS)}) FROM STDIN"
 _MAX_PHASE_TEXT = 300
@@ -36,8 +37,8 @@ def store_events(*, run_id: UUID, token: int, attempt: int, events: Sequence[Map
     """Store consecutive events of one attempt; returns how many were new.
 
     1. lock the run and check the lease (raises ``LeaseLost``), 2. leave out what this attempt stored already, 3. drop
-    what an earlier attempt wrote from the first new event on, 4. copy events, metric points and index rows of samples, 5. update the run,
-    6. once committed, wake the pages. Storing the same batch twice changes nothing.
+    what an earlier attempt wrote from the first new event on, 4. copy events and index rows of samples, and pack metrics when a block
+    of them is full, 5. update the run, 6. once committed, wake the pages. Storing the same batch twice changes nothing.
     """
     run = lock_leased_run(run_id, token)
     if run.attempt != attempt:
@@ -52,10 +53,18 @@ def store_events(*, run_id: UUID, token: int, attempt: int, events: Sequence[Map
         orders.forget_answers(run, from_seq=lines[0].seq)
     orders.acknowledge(run, lines)
     _copy(run, lines)
+    blocks.pack(run_id, last_seq=lines[-1].seq)
     _update_run(run, lines, rewound=rewinds, is_progress=is_progress)
     news = {"seq": run.last_seq, "attempt": attempt}
     transaction.on_commit(lambda: doorbell.publish(run_id, news))
     return len(lines)
+
+
+@transaction.atomic(durable=True)
+def pack_metrics(*, run_id: UUID, token: int) -> None:
+    """Pack what is left once a process has ended, so that a run at rest is read without its tail."""
+    run = lock_leased_run(run_id, token)
+    blocks.pack(run_id, last_seq=run.last_seq, everything=True)
 
 
 def _new_lines(run: Run, events: Sequence[Mapping[str, Any]]) -> list[Line]:
@@ -80,30 +89,21 @@ def _new_lines(run: Run, events: Sequence[Mapping[str, Any]]) -> list[Line]:
 
 def _drop_from(run: Run, seq: int) -> None:
     Event.objects.filter(run=run, seq__gte=seq).delete()
-    MetricPoint.objects.filter(run=run, seq__gte=seq).delete()
     Sample.objects.filter(run=run, seq__gte=seq).delete()
+    blocks.drop_from(run.pk, seq)
 
 
 def _copy(run: Run, lines: Sequence[Line]) -> None:
-    """COPY in text format, several times faster than INSERT. Kinds and numbers need no escaping."""
-    start = f"{run.pk}\t"
+    """Kinds and numbers need no escaping."""
     events = "".join(
-        f"{start}{line.seq}\t{run.attempt}\t{line.kind}\t{line.step}\t{line.t!r}\t{_escape(line.json)}\n"
+        f"{run.pk}\t{line.seq}\t{run.attempt}\t{line.kind}\t{line.step}\t{line.t!r}\t{escape(line.json)}\n"
         for line in lines
-    )
-    points = "".join(
-        f"{start}{_escape(name)}\t{line.seq}\t{line.step}\t{value!r}\n"
-        for line in lines
-        for name, value in line.metrics.items()
     )
     samples = "".join(
-        f"{start}{line.seq}\t{line.step}\t{_columns(line.findings)}\n" for line in lines if line.findings is not None
+        f"{run.pk}\t{line.seq}\t{line.step}\t{_columns(line.findings)}\n" for line in lines if line.findings is not None
     )
-    with connection.cursor() as cursor:
-        for statement, rows in ((_COPY_EVENTS, events), (_COPY_POINTS, points), (_COPY_SAMPLES, samples)):
-            if rows:
-                with cursor.copy(statement) as copy:
-                    copy.write(rows)
+    copy_rows(_COPY_EVENTS, events)
+    copy_rows(_COPY_SAMPLES, samples)
 
 
 def _columns(found: Findings) -> str:
@@ -115,24 +115,20 @@ def _column(value: Any) -> str:
         case None:
             return "\\N"
         case str():
-            return _escape(value)
+            return escape(value)
         case list():
-            return _escape(json.dumps(value))
+            return escape(json.dumps(value))
         case _:
             return repr(value)
-
-
-def _escape(text: str) -> str:
-    escaped = text.replace("\\", "\\\\")
-    return escaped.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _update_run(run: Run, lines: Sequence[Line], *, rewound: bool, is_progress: bool) -> None:
     run.last_seq, run.last_step = lines[-1].seq, lines[-1].step
     metric = headline.headline_metric(run.spec["method"]["name"])
     if rewound:
-        points = MetricPoint.objects.filter(run=run, name=metric).order_by("seq").values_list("step", "value")
-        run.headline = headline.extend([], points)
+        line = metric_series(run, [metric])[metric]
+        points = zip(line.steps, line.values, strict=True)
+        run.headline = headline.extend([], ((step, value) for step, value in points if value is not None))
     else:
         new = ((line.step, line.metrics[metric]) for line in lines if metric in line.metrics)
         run.headline = headline.extend(run.headline, new)
