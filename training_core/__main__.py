@@ -1,10 +1,10 @@
-"""``python -m training_core``: run a spec, check one, make the starter model, measure the machine, list methods."""
+"""``python -m training_core``: run a spec, check one, do a job, make the starter model, measure the machine, list methods."""
 
 import argparse
 import faulthandler
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,18 @@ def _starter(options: argparse.Namespace) -> int:
     )
     _write(str(folder), final=True)
     return 0
+
+
+def _job(options: argparse.Namespace) -> int:
+    from training_core.jobs.command import serve
+    from training_core.policies.models_dir import default_models_dir
+
+    def folders() -> Iterator[Path]:
+        yield from options.folders
+        if options.stay:
+            yield from (Path(line.strip()) for line in sys.stdin if line.strip())
+
+    return serve(folders(), models_dir=options.models or default_models_dir(), threads=options.threads)
 
 
 def _methods(options: argparse.Namespace) -> int:
@@ -227,6 +239,13 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--models", type=Path, help="where made models are cached (KUMITE_MODELS_DIR)")
     bench.add_argument("--json", type=Path, help="write all figures to this file as well")
     bench.set_defaults(command=_bench)
+
+    job = commands.add_parser("job", help="carry out jobs: say, match, rejudge, export")
+    job.add_argument("folders", type=Path, nargs="*", help="folders that hold a job.json each")
+    job.add_argument("--stay", action="store_true", help="go on with the folders named on stdin, a line each")
+    job.add_argument("--threads", type=_count, default=1, help="CPU threads")
+    job.add_argument("--models", type=Path, help="where made models are cached (KUMITE_MODELS_DIR)")
+    job.set_defaults(command=_job)
 
     methods = commands.add_parser("methods", help="list methods and presets")
     methods.set_defaults(command=_methods)

@@ -100,12 +100,14 @@ def _seal(aside: Path, folder: Path, step: int, *, state: dict[str, Any]) -> Che
     return found
 
 
-def verify(path: Path) -> Checkpoint | None:
-    """The checkpoint at ``path`` if its manifest and every file agree, else None."""
+def verify(path: Path, *, only: str = "") -> Checkpoint | None:
+    """The checkpoint at ``path`` if its manifest and every file agree, else None; ``only`` looks at the files of one folder."""
     try:
         text = (path / "manifest.json").read_bytes()
         manifest = json.loads(text)
         for name, expected in manifest["files"].items():
+            if only and not name.startswith(f"{only}/"):
+                continue
             file = path / name
             if file.stat().st_size != expected["num_bytes"] or _sha256(file) != expected["sha256"]:
                 return None

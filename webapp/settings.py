@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "webapp.live",
     "webapp.fleet",
     "webapp.notices",
+    "webapp.jobs",
     "webapp.api",
 ]
 
@@ -222,6 +223,8 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "RunStatus": "webapp.experiments.choices.RunStatus",
+        "JobStatus": "webapp.jobs.choices.JobStatus",
+        "JobKind": "webapp.jobs.choices.JobKind",
         "MemberRole": "webapp.workspaces.choices.MemberRole",
     },
     "POSTPROCESSING_HOOKS": [

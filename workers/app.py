@@ -48,10 +48,15 @@ app.conf.update(
             "schedule": timing.DELIVER_S,
             "options": {"expires": timing.DELIVER_S},
         },
+        "jobs": {
+            "task": "workers.tasks.jobs",
+            "schedule": timing.DOORBELL_S,
+            "options": {"expires": timing.DOORBELL_S},
+        },
         "reap": {"task": "workers.tasks.reap", "schedule": timing.REAPER_S, "options": {"expires": timing.REAPER_S}},
     },
 )
 lifecycle.connect()
 
 for _name in ("celery.beat", "celery.worker.strategy", "celery.app.trace"):
-    logging.getLogger(_name).setLevel(logging.WARNING)  # two ticks every few seconds are no news
+    logging.getLogger(_name).setLevel(logging.WARNING)  # ticks every few seconds are no news

@@ -4,7 +4,7 @@ import sys
 
 
 def worker_argv(*, name: str = "kumite", beat: bool = False) -> list[str]:
-    """A worker of this machine; as many processes as it has slots, and two for short tasks.
+    """A worker of this machine; as many processes as it has slots, two for short tasks and one for jobs.
 
     With ``beat`` it also keeps the clock that rings every few seconds; one worker of an installation should. SIGTERM
     ends it in order: its runs save a checkpoint and go back to the queue.

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 SHORT_TASK_PROCESSES = 2
 """Supervisors never occupy more processes than there are slots, so doorbell and reaper always find one of these."""
+JOB_PROCESSES = 1
+"""One more for jobs, which are carried out one at a time beside the runs."""
 _DATABASE_WAIT_S = 60.0
 _PR_SET_PDEATHSIG = 1
 
@@ -62,7 +64,7 @@ def _register(sender: Any, **_: Any) -> None:
     _worker = _register_when_database_answers(name=sender.hostname)
     slots = list(_worker.slots.all())
     connections.close_all()
-    sender.concurrency = len(slots) + SHORT_TASK_PROCESSES
+    sender.concurrency = len(slots) + SHORT_TASK_PROCESSES + JOB_PROCESSES
     sender.app.amqp.queues.select_add(doorbell.worker_queue(_worker.pk))
     gpus = sum(slot.kind == SlotKind.GPU for slot in slots)
     logger.info("worker.registered name=%s cpu_slots=%d gpu_slots=%d", _worker.name, len(slots) - gpus, gpus)

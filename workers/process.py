@@ -28,11 +28,16 @@ _PASSED_ON_PREFIXES = ("LC_", "HF_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "TORC
 class Child:
     """One training process in a session of its own."""
 
-    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: OutputLog) -> None:
-        """Start it. Call from the main thread: the kernel watches the thread that forked, not the process."""
+    def __init__(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: OutputLog, listens: bool = False
+    ) -> None:
+        """Start it. Call from the main thread: the kernel watches the thread that forked, not the process.
+
+        A child that ``listens`` reads what ``tell`` writes.
+        """
         self._popen = subprocess.Popen(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=dict(env),
@@ -57,6 +62,16 @@ class Child:
         except subprocess.TimeoutExpired:
             return None
 
+    def tell(self, line: str) -> bool:
+        """Write a line to its standard input; False if it no longer reads."""
+        assert self._popen.stdin is not None
+        try:
+            self._popen.stdin.write(f"{line}\n".encode())
+            self._popen.stdin.flush()
+        except OSError:
+            return False
+        return True
+
     def terminate(self) -> None:
         if self.poll() is None:
             self._popen.terminate()
@@ -76,6 +91,13 @@ class Child:
         self._popen.send_signal(signal.SIGUSR1)
         time.sleep(0.5)
         return True
+
+    def give_way(self) -> None:
+        """Let everything else on the machine go first."""
+        try:
+            os.setpriority(os.PRIO_PROCESS, self._popen.pid, 5)
+        except OSError:  # it has ended already
+            pass
 
     def cpu_s(self) -> float:
         """CPU time used so far by the process, by what it started (torchrun's ranks, servers) and by what of that has ended."""
@@ -120,17 +142,23 @@ def training_argv(folder: Path, claim: Claim) -> list[str]:
 
 def training_environment(claim: Claim) -> dict[str, str]:
     """What a run sees of the environment: the machine, its GPUs and its thread count, no secrets of the installation."""
+    mark = lease_mark(claim.run_id, claim.token, claim.host_rank)
+    return environment(mark=mark, gpus=claim.gpu_uuids, threads=claim.spec.get("resources", {}).get("threads", 1))
+
+
+def environment(*, mark: str, gpus: Sequence[str], threads: int) -> dict[str, str]:
+    """The same for any child, marked so that its descendants are found."""
     kept = {
         name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
-    threads = str(claim.spec.get("resources", {}).get("threads", 1))
+    threads_text = str(threads)
     return {
         **kept,
-        "CUDA_VISIBLE_DEVICES": ",".join(claim.gpu_uuids),
+        "CUDA_VISIBLE_DEVICES": ",".join(gpus),
         "KUMITE_MODELS_DIR": str(models_folder()),
-        MARK: lease_mark(claim.run_id, claim.token, claim.host_rank),
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
+        MARK: mark,
+        "OMP_NUM_THREADS": threads_text,
+        "MKL_NUM_THREADS": threads_text,
         "PYTHONPATH": str(settings.BASE_DIR),
         "PYTHONUNBUFFERED": "1",
         "PYTHONHASHSEED": "0",

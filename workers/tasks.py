@@ -1,12 +1,14 @@
-"""The tasks: look for work, look for the dead, and send what people should know."""
+"""The tasks: look for runs and for jobs, look for the dead, and send what people should know."""
 
 import logging
 
 from webapp.experiments import doorbell as bell
 from webapp.fleet import services as fleet
+from webapp.jobs.services import reap_jobs
 from webapp.notices.services import deliver_due
 from workers import lifecycle
 from workers.app import app
+from workers.jobs import keep_lane
 from workers.member import assist
 from workers.supervisor import supervise
 
@@ -36,8 +38,16 @@ def deliver() -> None:
     deliver_due()
 
 
+@app.task(name="workers.tasks.jobs", ignore_result=True)
+def jobs() -> None:
+    """Carry out jobs, one at a time on this machine's worker, until there are none and the job process has cooled down."""
+    keep_lane(lifecycle.this_worker())
+
+
 @app.task(name="workers.tasks.reap", ignore_result=True, time_limit=120)
 def reap() -> None:
-    """Take runs back from workers that no longer answer."""
+    """Take runs and jobs back from workers that no longer answer."""
     if ended := fleet.reap():
         logger.warning("leases.expired", extra={"runs": ended})
+    if moved := reap_jobs():
+        logger.warning("leases.expired", extra={"jobs": moved})

@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
 from django.db import connection, transaction
+from django.utils import timezone
 
 from tests.factories import mae_events, make_experiment, make_run, tell
 from webapp.accounts.models import User
@@ -26,6 +28,9 @@ from webapp.cli.main import main
 from webapp.experiments.choices import RunStatus, TransitionActor
 from webapp.experiments.models import Experiment, Run
 from webapp.experiments.services import transition
+from webapp.fleet.models import Worker
+from webapp.jobs.folders import job_folder
+from webapp.jobs.services import JobClaim, claim_job, finish_job
 from webapp.workspaces.models import Workspace
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -346,3 +351,42 @@ def run_kumite() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run([script, *arguments], check=False, capture_output=True, text=True, timeout=60)
 
     return run
+
+
+def test_weights_answer_and_are_exported(
+    signed_in: None, told: Run, kumite: Terminal, tmp_path: Path, settings: Any
+) -> None:
+    settings.ARTIFACTS_DIR = tmp_path
+    worker = Worker.objects.create(name="w", host="h", boot_id="b", pid=1, start_ticks=1, last_beat_at=timezone.now())
+
+    def work(outcome: Callable[[JobClaim], dict[str, Any]]) -> threading.Thread:
+        def do() -> None:
+            while (claim := claim_job(worker=worker)) is None:
+                time.sleep(0.02)
+            finish_job(claim=claim, result=outcome(claim))
+            connection.close()
+
+        thread = threading.Thread(target=do)
+        thread.start()
+        return thread
+
+    def said(claim: JobClaim) -> dict[str, Any]:
+        text = f"I heard {claim.payload['prompt']['values']['question']}"
+        return {
+            "answers": [{"name": each["name"], "completions": [{"text": text}]} for each in claim.payload["speakers"]]
+        }
+
+    def packed(claim: JobClaim) -> dict[str, Any]:
+        job_folder(claim.job_id).mkdir(parents=True)
+        (job_folder(claim.job_id) / "m.zip").write_bytes(b"weights")
+        return {"file": "m.zip", "num_bytes": 7, "files": ["model.safetensors"]}
+
+    thread = work(said)
+    printed = kumite("say", "last", "1+2", "--prompt-name", "solve", "--step", "0", "--beside-start")
+    thread.join(30)
+    assert printed.count("I heard 1+2") == 2 and "First light run 1, start" in printed
+    thread = work(packed)
+    kumite("export-model", "last", "--step", "0", "--out", str(tmp_path / "out.zip"))
+    thread.join(30)
+    assert (tmp_path / "out.zip").read_bytes() == b"weights"
+    assert "no checkpoint of step 7" in kumite("say", "last", "Hi", "--step", "7", expect=Exit.WRONG_INPUT)

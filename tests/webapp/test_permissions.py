@@ -3,8 +3,10 @@
 An address without a row here fails ``test_every_address_has_its_rows``. "login" is a redirect to the sign-in page.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,10 @@ from webapp.accounts.services import create_sign_in_link, create_token
 from webapp.experiments.models import Run
 from webapp.experiments.services import create_share_link
 from webapp.fleet.models import Worker
+from webapp.jobs.asking import read_job
+from webapp.jobs.folders import job_folder
+from webapp.jobs.models import Job
+from webapp.jobs.services import ask
 from webapp.notices.models import Channel
 from webapp.telemetry.tabs import TABS
 from webapp.workspaces.models import Workspace
@@ -92,6 +98,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "token": {"name": "New", "days": "30"},
     "priority": {"priority": 3},
     "spec": {"workspace": "dojo", "spec": {"method": {"name": "mae"}}},
+    "job": {"kind": "say", "payload": {"speakers": [{"run": "RUN", "step": 0}], "prompt": {"text": "Hi"}}},
     "empty": {},
 }
 
@@ -157,6 +164,11 @@ ROWS = [
         page("fleet_run_action", "run", a, verb="post", data="priority", ada=404, ben=404, cyn=404)
         for a in ("stop", "requeue", "priority")
     ),
+    # Jobs.
+    inside("job", "job"),
+    deed("job_cancel", "job", ada=200),
+    inside("job_file", "export"),
+    inside("job_file", "job", ada=404, ben=404),
     # The API; its description is no secret.
     Row("api_schema"),
     api("api_me"),
@@ -185,11 +197,16 @@ ROWS = [
         for name in ("metrics", "events", "samples", "evaluations", "checkpoints", "logs")
     ),
     api_inside("api_sample", "run", "seq"),
+    api("api_jobs"),
+    api_deed("api_jobs", data="job", ada=201),
+    api_inside("api_job", "job"),
+    api_deed("api_job_cancel", "job"),
+    api_inside("api_job_file", "export"),
 ]
 
 
 @pytest.fixture
-def world(ada: User, ben: User, workspace: Workspace) -> dict[str, Any]:
+def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: Path) -> dict[str, Any]:
     """One of everything, all of it ada's."""
     User.objects.create_user("dora@example.org")
     experiment = make_experiment(workspace, ada)
@@ -197,12 +214,22 @@ def world(ada: User, ben: User, workspace: Workspace) -> dict[str, Any]:
     tell(run, mae_events(3))
     token, _ = create_token(user=ada, name="ada's")
     link, share_secret = create_share_link(actor=ada, run_id=run.pk)
+    asked = read_job(ada, "say", {"speakers": [{"run": str(run.pk), "step": 0}], "prompt": {"text": "Hi"}})
+    job = ask(actor=ada, workspace=workspace, job=asked.job, run=run)
+    made = {"file": "m.zip", "num_bytes": 1, "files": []}
+    ended = {"status": "succeeded", "finished_at": timezone.now(), "result": made}
+    export = Job.objects.create(kind="export", payload={}, workspace=workspace, run=run, created_by=ada, **ended)
+    settings.ARTIFACTS_DIR = tmp_path
+    job_folder(export.pk).mkdir(parents=True)
+    (job_folder(export.pk) / "m.zip").write_bytes(b"x")
     worker = Worker.objects.create(name="w", host="h", boot_id="b", pid=1, start_ticks=1, last_beat_at=timezone.now())
     return {
         "experiment": experiment.pk,
         "run": run.pk,
         "paused_run": make_run(experiment, "paused").pk,
         "seq": run.events.filter(kind="sample").values_list("seq", flat=True)[0],
+        "job": job.pk,
+        "export": export.pk,
         "token": token.pk,
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
         "link": link.pk,
@@ -217,7 +244,7 @@ def world(ada: User, ben: User, workspace: Workspace) -> dict[str, Any]:
 def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
     address = reverse(row.name, args=[world.get(arg, arg) for arg in row.args])
     query = f"clone={world['run']}" if row.query == "clone" else row.query
-    body = BODIES[row.data or "empty"]
+    body = json.loads(json.dumps(BODIES[row.data or "empty"]).replace("RUN", str(world["run"])))
     options: dict[str, Any] = {} if row.verb == "get" else {"data": body}
     if row.name.startswith("api_") and row.verb != "get":
         options["content_type"] = "application/json"
@@ -248,7 +275,8 @@ def _ask_as(person: str, row: Row, world: dict[str, Any]) -> Expected:
 def _written() -> list[Any]:
     """What a refused request must leave as it was."""
     runs = Run.objects.order_by("pk").values_list("pk", "status", "status_version", "checkpoint_requests", "priority")
-    return [*runs, *User.objects.order_by("pk").values_list("memberships__role", "display_name")]
+    jobs = Job.objects.order_by("pk").values_list("pk", "status", "cancel_requested_at")
+    return [*runs, *jobs, *User.objects.order_by("pk").values_list("memberships__role", "display_name")]
 
 
 @pytest.mark.parametrize(

@@ -150,13 +150,19 @@ class Match:
 
 
 async def play_match(
-    game: Game, players: Sequence[Player], *, rng: random.Random, max_turns: int, num_by_chance: int = 0
+    game: Game,
+    players: Sequence[Player],
+    *,
+    rng: random.Random,
+    max_turns: int,
+    num_by_chance: int = 0,
+    start: Position | None = None,
 ) -> Match:
     """Play until the game is over, a move is illegal, or ``max_turns`` moves were made; ``rng`` rolls the game's dice.
 
-    The first ``num_by_chance`` moves are nobody's: they are legal moves by chance.
+    The first ``num_by_chance`` moves are nobody's: they are legal moves by chance. ``start`` is where to go on from.
     """
-    match = Match(game=game, end=settle(game.start(), rng))
+    match = Match(game=game, end=settle(game.start() if start is None else start, rng))
     chance = RandomPlayer(rng)
     while match.end.to_move not in {OVER, CHANCE} and len(match.deeds) < max_turns:
         seat = match.end.to_move

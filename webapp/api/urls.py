@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 from drf_spectacular.views import SpectacularJSONAPIView
 
-from webapp.api.views import account, experiments, methods, runs, telemetry
+from webapp.api.views import account, experiments, jobs, methods, runs, telemetry
 
 RUN = "runs/<uuid:run_id>/"
 
@@ -20,6 +20,10 @@ urlpatterns: list[URLPattern] = [
     path("experiments/", experiments.Experiments.as_view(), name="api_experiments"),
     path("experiments/<uuid:experiment_id>/", experiments.ExperimentDetail.as_view(), name="api_experiment"),
     path("experiments/<uuid:experiment_id>/runs/", experiments.Launch.as_view(), name="api_launch"),
+    path("jobs/", jobs.Jobs.as_view(), name="api_jobs"),
+    path("jobs/<uuid:job_id>/", jobs.JobDetail.as_view(), name="api_job"),
+    path("jobs/<uuid:job_id>/cancel/", jobs.JobCancel.as_view(), name="api_job_cancel"),
+    path("jobs/<uuid:job_id>/file/", jobs.JobFile.as_view(), name="api_job_file"),
     path("runs/", runs.Runs.as_view(), name="api_runs"),
     path(RUN, runs.RunDetail.as_view(), name="api_run"),
     *(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -48,6 +49,17 @@ class Api:
     def post(self, path: str, body: Json | None = None, *, idempotency_key: str = "") -> Any:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return self._ask("POST", path, json=body or {}, headers=headers)
+
+    def download(self, path: str, to: str) -> Path:
+        """Write what stands at ``path`` to a file, whole or not at all."""
+        target = Path(to)
+        aside = target.with_name(f".{target.name}.part")
+        with self._http.stream("GET", path, headers={"Accept": "*/*"}) as answer, aside.open("wb") as file:
+            if not answer.is_success:
+                raise CliError("The file is not kept any more. Export the checkpoint again.", Exit.NOT_FOUND)
+            for chunk in answer.iter_bytes():
+                file.write(chunk)
+        return aside.replace(target)
 
     def pages(self, path: str, *, limit: int, **query: Any) -> Iterator[Json]:
         """Up to ``limit`` rows of a list, page by page."""

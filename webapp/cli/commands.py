@@ -217,3 +217,41 @@ def logs(arguments: argparse.Namespace) -> int:
         if arguments.follow:
             return follow.follow_logs(api, run_id, printer, after=lines[-1]["seq"] if lines else 0)
     return Exit.OK
+
+
+def say(arguments: argparse.Namespace) -> int:
+    """Let weights of a run answer, perhaps beside those it began with."""
+    from webapp.cli.jobs import outcome_of, weights
+
+    text = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
+    named = arguments.prompt_name
+    with Api(load_config()) as api:
+        run_id = api.run_id(arguments.run)
+        speakers = [weights(run_id, arguments), *([{"run": run_id, "step": 0}] if arguments.beside_start else [])]
+        payload = {
+            "speakers": speakers,
+            "prompt": {"name": named, "values": {"question": text}} if named else {"text": text},
+            "sampling": {"temperature": arguments.temperature, "max_tokens": arguments.max_tokens},
+            "seed": arguments.seed,
+        }
+        job = outcome_of(api, "say", payload)
+    for answer in job["result"]["answers"]:
+        if len(speakers) > 1:
+            screen.say(answer["name"], style="cyan")
+        screen.say(answer["completions"][0]["text"])
+    return Exit.OK
+
+
+def export_model(arguments: argparse.Namespace) -> int:
+    """Save a checkpoint as a zipped Hugging Face folder."""
+    from webapp.cli.jobs import outcome_of, weights
+
+    with Api(load_config()) as api:
+        payload = {
+            "weights": weights(api.run_id(arguments.run), arguments),
+            "form": "adapter" if arguments.adapter else "merged",
+        }
+        job = outcome_of(api, "export", payload)
+        path = api.download(f"jobs/{job['id']}/file/", arguments.out or job["result"]["file"])
+    screen.say(f"Wrote {path}: {', '.join(job['result']['files'])}")
+    return Exit.OK

@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sign_in(commands)
     _add_specs(commands)
     _add_runs(commands)
+    _add_jobs(commands)
     _add_reading(commands)
     return parser
 
@@ -146,6 +147,28 @@ def _add_runs(commands: Any) -> None:
         ("stop", "Stop a run after its present step, with a checkpoint."),
     ):
         _with_run(_add(commands, name, help_text, _remote("control")))
+
+
+def _add_jobs(commands: Any) -> None:
+    say = _with_run(_add(commands, "say", "Let a run's weights answer a prompt.", _remote("say")))
+    say.add_argument("prompt", metavar="PROMPT", help="what is said; - reads standard input")
+    say.add_argument(
+        "--prompt-name", default="", help="take PROMPT as the {question} of this prompt of the method: solve"
+    )
+    say.add_argument("--beside-start", action="store_true", help="let the weights the run began with answer too")
+    say.add_argument(
+        "--temperature", type=float, default=1.0, help="0 takes the likeliest token (default: %(default)s)"
+    )
+    say.add_argument("--max-tokens", type=_positive, default=256, help="longest answer (default: %(default)s)")
+    say.add_argument("--seed", type=int, default=0, help="equal seeds give equal answers (default: %(default)s)")
+    export = _add(
+        commands, "export-model", "Save a checkpoint as a Hugging Face folder, zipped.", _remote("export_model")
+    )
+    _with_run(export).add_argument("--out", default="", metavar="FILE.ZIP", help="where to write it")
+    export.add_argument("--adapter", action="store_true", help="leave a LoRA adapter a file of its own")
+    for added in (say, export):
+        added.add_argument("--step", type=int, help="step of the checkpoint, 0 for the start (default: the newest)")
+        added.add_argument("--policy", default="", help="which policy, where a run trains several")
 
 
 def _add_reading(commands: Any) -> None:

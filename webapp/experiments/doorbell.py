@@ -18,6 +18,9 @@ from redis import Redis, RedisError
 logger = logging.getLogger(__name__)
 
 DOORBELL_TASK = "workers.tasks.doorbell"
+JOBS_TASK = "workers.tasks.jobs"
+JOBS_CHANNEL = "kumite:jobs"
+"""On which a worker that waits with its job process warm hears of the next job."""
 TIMEOUT_S = 2.0
 
 
@@ -33,9 +36,21 @@ def worker_queue(worker_id: UUID) -> str:
 
 def ring(*, worker_id: UUID | None = None) -> None:
     """Tell the workers, or one of them, that there may be work."""
-    queue = None if worker_id is None else worker_queue(worker_id)
+    _send(DOORBELL_TASK, None if worker_id is None else worker_queue(worker_id))
+
+
+def ring_for_jobs() -> None:
+    """Tell the workers that there may be a job: those that wait for one, and those that would have to start first."""
     try:
-        _producer().send_task(DOORBELL_TASK, ignore_result=True, retry=False, expires=60, queue=queue)
+        _redis().publish(JOBS_CHANNEL, "")
+    except (RedisError, OSError) as error:
+        logger.warning("doorbell.unpublished", extra={"error": repr(error)})
+    _send(JOBS_TASK, None)
+
+
+def _send(task: str, queue: str | None) -> None:
+    try:
+        _producer().send_task(task, ignore_result=True, retry=False, expires=60, queue=queue)
     except (KombuError, RedisError, OSError) as error:
         logger.warning("doorbell.unheard", extra={"error": repr(error)})
 

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any
 
-from webapp.env import env_int
+from webapp.env import env_int, env_str
 from webapp.fleet.models import SlotKind
 
 _QUERY = ("--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits")
@@ -44,7 +44,10 @@ def facts(slots: list[Offer]) -> dict[str, Any]:
 
 
 def _gpus() -> list[Offer]:
-    """GPUs that ``nvidia-smi`` lists and ``CUDA_VISIBLE_DEVICES``, where it is set, lets this process use."""
+    """GPUs that ``nvidia-smi`` lists and ``CUDA_VISIBLE_DEVICES``, where it is set, lets this process use.
+
+    One that ``KUMITE_JOBS_GPU`` names by uuid or index is kept for jobs and offered to no run.
+    """
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -59,6 +62,8 @@ def _gpus() -> list[Offer]:
     found = []
     for line in listing.splitlines():
         index, uuid, name, memory = (part.strip() for part in line.split(",", 3))
+        if env_str("KUMITE_JOBS_GPU", "") in {index, uuid}:
+            continue
         if allowed is None or index in allowed or uuid in allowed:
             found.append(
                 Offer(

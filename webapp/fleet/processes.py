@@ -63,8 +63,12 @@ def kill_run(run_id: object, token: int, child: ProcessId | None, *, host_rank: 
     The child is killed with its process group. Whatever left the group (daemons, inference servers) is found by the
     lease mark in its environment.
     """
+    return kill_marked(lease_mark(run_id, token, host_rank), child, wait_s=wait_s)
+
+
+def kill_marked(mark: str, child: ProcessId | None, *, wait_s: float = 5.0) -> bool:
+    """The same for whatever carries this mark."""
     deadline = time.monotonic() + wait_s
-    mark = lease_mark(run_id, token, host_rank)
     while True:
         left = list(_members(mark, child))
         if not left:

@@ -178,6 +178,8 @@ _DEEDS = {
     "run.priority_changed": "changed a priority from {from} to {to}",
     "run.requeued": "queued a run again",
     "run.shared": "shared a run by link",
+    "job.asked": "asked a worker for a job: {kind}",
+    "job.cancelled": "stopped a job",
     "run.share_revoked": "took back a share link",
 }
 

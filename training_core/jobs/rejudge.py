@@ -1,0 +1,88 @@
+"""A judge grades answers again: what its verdicts would have been with another prompt or other weights."""
+
+from statistics import fmean as mean
+from typing import Any
+
+from training_core.evaluate.agreement import agreement
+from training_core.jobs.desk import Desk, engine_of
+from training_core.play.judging import UNREADABLE
+from training_core.play.requests import Request, derive_seed
+from training_core.rewards.scores import normalised_score, read_score
+from training_core.spec.jobs import Graded, RejudgeJob
+
+_AT_ONCE = 64
+_MAX_VERDICT = 1500
+
+
+def run(job: RejudgeJob, desk: Desk) -> dict[str, Any]:
+    """``{"items": [{"id", "value", "scores", "verdict"}], "unreadable": share, "agreement": {...} | None}``.
+
+    ``value`` is the mean of the readable scores from 0 to 1, ``verdict`` the first text.
+    """
+    policy = desk.load(job.judge)
+    prompts = desk.prompts(job.judge, policy)
+
+    def prompt(item: Graded) -> str:
+        if job.template:
+            return filled(job.template, question=item.question, answer=item.answer)
+        return prompts.render("judge", question=item.question, answer=item.answer)
+
+    engine = engine_of({"judge": policy})
+    told: list[dict[str, Any]] = []
+    for begin in range(0, len(job.items), _AT_ONCE):
+        part = job.items[begin : begin + _AT_ONCE]
+        requests = [
+            Request(
+                policy="judge",
+                prompt=prompt(item),
+                n=job.n,
+                sampling=job.sampling,
+                seed=derive_seed(job.seed, "rejudge", begin + place),
+            )
+            for place, item in enumerate(part)
+        ]
+        for item, verdicts in zip(part, engine.generate(requests), strict=True):
+            told.append(_told(item, [verdict.text for verdict in verdicts], lenient=job.lenient))
+        desk.tell(len(told) / len(job.items), f"{len(told)} of {len(job.items)} graded")
+    read = [score for each in told for score in each["scores"]]
+    return {
+        "items": told,
+        "unreadable": sum(score is None for score in read) / len(read),
+        "agreement": _agreement(job, told),
+    }
+
+
+def filled(template: str, **values: str) -> str:
+    """The template with its places filled; nothing in a value is interpreted."""
+    parts = template.split("{")
+    text = parts[0]
+    for part in parts[1:]:
+        name, closed, rest = part.partition("}")
+        text += values[name] + rest if closed and name in values else "{" + part
+    return text
+
+
+def _told(item: Graded, verdicts: list[str], *, lenient: bool) -> dict[str, Any]:
+    scores = [read_score(verdict, lenient=lenient) for verdict in verdicts]
+    values = [normalised_score(score) for score in scores if score is not None]
+    return {
+        "id": item.id,
+        "value": round(mean(values), 4) if values else UNREADABLE,
+        "scores": scores,
+        "verdict": verdicts[0][:_MAX_VERDICT],
+    }
+
+
+def _agreement(job: RejudgeJob, told: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Against the truth of the items where it is known."""
+    known = [(each["value"], item.right) for item, each in zip(job.items, told, strict=True) if item.right is not None]
+    if not known:
+        return None
+    found = agreement([value for value, _ in known], [bool(right) for _, right in known])
+    return {
+        "auc": found.auc,
+        "false_accept": found.false_accept,
+        "false_reject": found.false_reject,
+        "num_right": found.num_right,
+        "num_wrong": found.num_wrong,
+    }
