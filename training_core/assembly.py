@@ -75,6 +75,7 @@ def assemble(
             references=roster.references,
             parallel=parallel,
             sampler_is_learner=samples_learners_weights(spec),
+            keeps_logprobs=spec.recording.token_steps > 0,
         )
         method = method_class(spec, domain, prompts_for(method_class, style, task=spec.task.kind))
         on_failure.pop_all()

@@ -50,10 +50,10 @@ class Reporter:
     def metrics(self, values: Mapping[str, float]) -> None:
         self._write(EventKind.METRIC, MetricData(values={name: float(values[name]) for name in sorted(values)}))
 
-    def samples(self, samples: list[SampleData], *, limit: int) -> None:
-        """At most ``limit`` of the samples, evenly over the list."""
+    def samples(self, samples: list[SampleData], *, limit: int | None) -> None:
+        """All samples, or at most ``limit`` of them, evenly over the list."""
         chosen = samples
-        if len(samples) > limit:
+        if limit is not None and len(samples) > limit:
             chosen = [samples[place * len(samples) // limit] for place in range(limit)]
         for sample in chosen:
             self._write(EventKind.SAMPLE, sample)

@@ -32,14 +32,14 @@ class EventLog:
         return self._file.tell()
 
     def write(self, kind: EventKind, step: int, data: BaseModel) -> dict[str, Any]:
-        """Append one event and hand it to the operating system; returns it."""
+        """Append one event and hand it to the operating system; returns it. A sample is written without what is empty."""
         self.seq += 1
         event = {
             "seq": self.seq,
             "kind": kind,
             "step": step,
             "t": round(time.time(), 3),
-            "data": data.model_dump(mode="json"),
+            "data": data.model_dump(mode="json", exclude_defaults=kind is EventKind.SAMPLE),
         }
         self._file.write(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
         self._file.flush()

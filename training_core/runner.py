@@ -5,6 +5,7 @@ import resource
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -38,6 +39,7 @@ from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import FieldError, SpecError, dump_yaml, load_file
 from training_core.spec.trained import TrainedSpec
 from training_core.stopwatch import Stopwatch
+from training_core.token_files import TokenFiles
 
 MAX_SKIPPED_IN_A_ROW = 5
 _ALONE = Alone()
@@ -143,6 +145,9 @@ class Run:
         state: dict[str, Any] | None = own.state() if own else None
         self._report.log.cut_back(seq=state["seq"] if state else 0, offset=state["offset"] if state else 0)
         self._report.step = self._step = found.step if found else 0
+        self._tokens = TokenFiles(self.folder, keep=self.spec.recording.token_steps if self._speaks else 0)
+        if self._speaks:
+            self._tokens.cut_back(step=self._step)
         if own:
             self._report.checkpoint(own)
         self._report.state(RunPhase.PREPARING, "Loading the model", fraction=0.0)
@@ -161,6 +166,7 @@ class Run:
         self._engine, self._learner = parts.engine, parts.learner
         self._orders.serve(self._method, self._learner)
         self._orders.book.begin(resume=resume, obeyed=state["orders"]["obeyed"] if state and "orders" in state else ())
+        self._token_text = cache(self._roster.first.token_text)
         self._rollouts = Rollouts(self._method, self._engine, lambda step: self._table("step", step))
         open_parts.callback(self._rollouts.close)
         if found:
@@ -262,6 +268,7 @@ class Run:
             learnt["overrule/rollouts"] = float(len(corrections))
             learnt["overrule/advantage"] = fmean(abs(rollout.advantage) for rollout in corrections)
         self._report.metrics(self._step_metrics(played, learnt))
+        self._tokens.write(self._step, played.batch, self._token_text)
         self._report.samples(played.batch.samples, limit=self.spec.recording.samples_per_step)
 
     def _evaluate(self) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from training_core.learn.advantages import Baselines, estimate_advantages
+from training_core.learn import advantages
+from training_core.learn.advantages import Baselines
 from training_core.play.records import Rollout
 from training_core.play.requests import Completion
 from training_core.spec.learning import (
@@ -25,6 +26,14 @@ def rollout(role, group, reward, num_tokens=1):
         ended=True,
     )
     return Rollout(role=role, group=group, completion=completion, reward=reward)
+
+
+def estimate_advantages(spec, rollouts, baselines=None):
+    """The advantages alone; each must be what its baseline and divisor make of the reward."""
+    found = advantages.estimate_advantages(spec, rollouts, baselines)
+    for each, learnt in zip(found, rollouts, strict=True):
+        assert each.advantage == pytest.approx((learnt.reward - each.baseline) / each.divisor)
+    return [each.advantage for each in found]
 
 
 def test_reinforce_plus_plus_weighs_long_answers_more():

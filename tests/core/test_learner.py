@@ -111,6 +111,21 @@ def test_on_policy_update_has_ratio_one(policy):
     assert metrics["loss/clip_share"] == 0.0
 
 
+def test_rollouts_are_told_how_likely_their_tokens_were_when_an_update_last_saw_them(policy):
+    rollouts, settings = make_rollouts(policy), spec(epochs=2, micro_batch_tokens=256)
+    learner = Learner(
+        settings, LearnerSpec(), {"main": policy}, policy_of={"solver": "main"}, references={}, keeps_logprobs=True
+    )
+    once, _, _ = updated(policy, spec(), rollouts)
+    learner.update(StepBatch(rollouts=rollouts), [], rng=random.Random(0))
+    policy.model.load_state_dict(once)  # as the second epoch saw it
+    for rollout in rollouts:
+        text = Text(prompt_ids=rollout.completion.prompt_ids, token_ids=rollout.completion.token_ids)
+        expected, _ = completion_logprobs(policy.model, [text], temperature=1.0, with_entropy=False)
+        assert rollout.learner_logprobs == pytest.approx(expected.tolist(), abs=1e-4)
+        assert rollout.learner_logprobs != pytest.approx(rollout.completion.logprobs, abs=1e-4)
+
+
 def test_kl_to_the_start_is_zero_at_the_start(policy):
     settings = OnlineSpec(name="test", optimizer=OptimizerSpec(lr=1e-3), loss=ClippedPolicyLoss(kl_coef=0.1))
     _, metrics, _ = updated(policy, settings, make_rollouts(policy))

@@ -124,7 +124,18 @@ def test_difficulty_may_need_quality():
 def test_a_proposal_without_a_question_earns_nothing():
     batch = play_step(make(), Script(lines(proposal="12+30")))
     assert [r.reward for r in rollouts(batch, "proposer")] == [0.0, 0.0]
-    assert batch.samples[0].facts["reject_reason"] == "no question tag"
+    assert batch.samples[0].discarded == "no question tag"
+
+
+def test_every_question_and_every_verdict_is_kept_with_what_became_of_it():
+    batch = play_step(make(seed_pairs=True), Script(lines(review="4")))
+    by_kind = {kind: [s for s in batch.samples if s.episode.split("-")[1][0] == kind] for kind in "psj"}
+    assert {kind: len(samples) for kind, samples in by_kind.items()} == {"p": 2, "s": 2, "j": 2}
+    assert by_kind["p"][0].discarded == "quality 0.33 below the threshold of 0.70"
+    turn = by_kind["p"][0].turns[0]
+    assert turn.reward == pytest.approx(sum(turn.parts.values()))
+    assert turn.parts["quality"] == pytest.approx(turn.rewards["quality"] / 3)
+    assert sum(turn.trained for sample in batch.samples for turn in sample.turns) == len(batch.rollouts)
 
 
 def test_two_questions_earn_half_the_format_and_the_last_one_counts():

@@ -99,7 +99,7 @@ def test_questions_reserved_for_evaluation_are_neither_tried_nor_learnt_from():
     batch = play_step(method, engine)
     assert not any(reserved.question in prompt for prompt in engine.asked)
     assert batch.rollouts == []  # one question alone has nothing to be compared with
-    assert batch.samples[0].facts["reject_reason"] == "reserved for evaluation"
+    assert batch.samples[0].discarded == "reserved for evaluation"
 
 
 def test_a_leak_costs_the_proposer_and_still_teaches_the_solver_unless_told_otherwise():

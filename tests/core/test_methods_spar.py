@@ -144,7 +144,10 @@ def test_a_failed_tree_gives_no_pair_but_its_judgements():
 def test_an_instruction_without_a_failed_answer_is_not_searched():
     engine = Script(answer=lambda q, place: "good", judge=lambda *_: True)
     batch = play_step(make(), engine)
-    assert (batch.pairs, batch.demonstrations, batch.samples) == ([], [], [])
+    assert (batch.pairs, batch.demonstrations) == ([], [])
+    assert [sample.discarded for sample in batch.samples] == [
+        "no answer was found to fail, so there is nothing to refine"
+    ]
     assert batch.metrics["prompts/failed"] == 0.0
 
 

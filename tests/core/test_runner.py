@@ -17,6 +17,7 @@ from training_core.engines.transformers import TransformersEngine
 from training_core.runner import Run
 from training_core.spec.events import EventKind, RunPhase, deterministic
 from training_core.spec.io import dump_yaml
+from training_core.token_files import read_tokens
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -52,6 +53,23 @@ def whole(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     assert Run(spec_of(model), folder).execute() is RunPhase.SUCCEEDED
     return folder
+
+
+def test_every_episode_is_kept_and_the_tokens_of_what_was_learnt_from_beside_it(whole):
+    samples = [(event["step"], event["data"]) for event in Run(None, whole).events(EventKind.SAMPLE)]
+    tokens = {data["episode"]: read_tokens(whole, step, data["episode"]) for step, data in samples}
+    learnt = [
+        (tokens[data["episode"]].get(n), t)
+        for _, data in samples
+        for n, t in enumerate(data["turns"])
+        if t.get("trained")
+    ]
+    assert {turn["role"] for _, turn in learnt} == {"proposer", "solver", "judge"}
+    for row, turn in learnt:
+        assert len(row.texts) == len(row.logprobs) == len(row.entropies) == turn["num_tokens"]
+        assert turn["text"].startswith("".join(row.texts[:-1]))
+        assert row.advantage == turn["advantage"]
+        assert turn["advantage"] == pytest.approx((turn["reward"] - turn["baseline"]) / turn.get("divisor", 1.0))
 
 
 def command(folder, name, **extra):
@@ -214,4 +232,10 @@ def test_a_time_limit_stops_with_a_checkpoint(model, tmp_path):
 
 
 def test_no_pickle_is_written(whole):
-    assert {path.suffix for path in whole.rglob("*") if path.is_file()} <= {".json", ".jsonl", ".yaml", ".safetensors"}
+    assert {path.suffix for path in whole.rglob("*") if path.is_file()} <= {
+        ".json",
+        ".jsonl",
+        ".gz",
+        ".yaml",
+        ".safetensors",
+    }

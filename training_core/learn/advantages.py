@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Literal
 
@@ -17,6 +18,16 @@ from training_core.spec.learning import (
 )
 
 EPSILON = 1e-8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """How an advantage came about: ``Estimate(advantage=1.0, baseline=0.5, divisor=0.5)``."""
+
+    advantage: float
+    """``(reward - baseline) / divisor``, up to rounding."""
+    baseline: float
+    divisor: float = 1.0
 
 
 class Baselines:
@@ -38,7 +49,7 @@ class Baselines:
 
 def estimate_advantages(
     spec: AdvantageSpec, rollouts: Sequence[Rollout], baselines: Baselines | None = None
-) -> list[float]:
+) -> list[Estimate]:
     """One advantage per rollout, shared by all its tokens; running ``baselines`` are brought up to date."""
     match spec:
         case ReinforcePlusPlus():
@@ -52,10 +63,10 @@ def estimate_advantages(
         case RoleConditioned():
             return role_conditioned(rollouts, baselines or Baselines(), decay=spec.decay, update=spec.update)
         case NoBaseline():
-            return [rollout.reward for rollout in rollouts]
+            return [Estimate(advantage=rollout.reward, baseline=0.0) for rollout in rollouts]
 
 
-def reinforce_plus_plus(rollouts: Sequence[Rollout]) -> list[float]:
+def reinforce_plus_plus(rollouts: Sequence[Rollout]) -> list[Estimate]:
     """Task-relative REINFORCE++: A = (r - mu_role) / sqrt(sigma_role^2 + eps) (MAE, section 3.4).
 
     mu and sigma are taken over all completion tokens of the role, so long answers weigh more.
@@ -63,12 +74,12 @@ def reinforce_plus_plus(rollouts: Sequence[Rollout]) -> list[float]:
     return _normalised(rollouts, key=lambda r: r.role, weight=lambda r: len(r.completion.token_ids), scale=True)
 
 
-def group_relative(rollouts: Sequence[Rollout], *, divide_by_std: bool) -> list[float]:
+def group_relative(rollouts: Sequence[Rollout], *, divide_by_std: bool) -> list[Estimate]:
     """A = r - mu_group, over sigma_group if asked (GRPO). A group of one is compared with its whole role."""
     return _normalised(rollouts, key=_siblings(rollouts), weight=lambda _: 1, scale=divide_by_std)
 
 
-def leave_one_out(rollouts: Sequence[Rollout]) -> list[float]:
+def leave_one_out(rollouts: Sequence[Rollout]) -> list[Estimate]:
     """A = r - mean of the other rewards of the group (RLOO, Ahmadian et al. 2024). A group of one is compared with its whole role.
 
     The same as n / (n - 1) (r - mu_group) with n siblings.
@@ -77,7 +88,11 @@ def leave_one_out(rollouts: Sequence[Rollout]) -> list[float]:
     sizes = Counter(map(key, rollouts))
     centred = _normalised(rollouts, key=key, weight=lambda _: 1, scale=False)
     numbers = (sizes[key(rollout)] for rollout in rollouts)
-    return [advantage * n / max(n - 1, 1) for advantage, n in zip(centred, numbers, strict=True)]
+    found = [each.advantage * n / max(n - 1, 1) for each, n in zip(centred, numbers, strict=True)]
+    return [
+        Estimate(advantage=advantage, baseline=rollout.reward - advantage)
+        for advantage, rollout in zip(found, rollouts, strict=True)
+    ]
 
 
 def role_conditioned(
@@ -86,7 +101,7 @@ def role_conditioned(
     *,
     decay: float,
     update: Literal["after", "before", "per_batch"],
-) -> list[float]:
+) -> list[Estimate]:
     """A = R - b, b <- decay b + (1 - decay) R with one baseline b per role and game (SPIRAL, role-conditioned advantage).
 
     A group is one game and R its return for the role: one update each, in order. ``update`` says whether a return is taken into
@@ -103,7 +118,11 @@ def role_conditioned(
         old = values.get(key, 0.0)
         values[key] = decay * old + (1 - decay) * result
         compared[group] = {"after": old, "before": values[key], "per_batch": before.get(key, 0.0)}[update]
-    return [rollout.reward - compared[rollout.group, rollout.role, rollout.baseline] for rollout in rollouts]
+    met = [compared[rollout.group, rollout.role, rollout.baseline] for rollout in rollouts]
+    return [
+        Estimate(advantage=rollout.reward - baseline, baseline=baseline)
+        for rollout, baseline in zip(rollouts, met, strict=True)
+    ]
 
 
 def _siblings(rollouts: Sequence[Rollout]) -> Callable[[Rollout], tuple[str, str]]:
@@ -118,16 +137,17 @@ def _normalised(
     key: Callable[[Rollout], object],
     weight: Callable[[Rollout], int],
     scale: bool,
-) -> list[float]:
+) -> list[Estimate]:
     groups: dict[object, list[Rollout]] = defaultdict(list)
     for rollout in rollouts:
         groups[key(rollout)].append(rollout)
     moments = {name: _moments((r.reward, weight(r)) for r in members) for name, members in groups.items()}
-    advantages = []
+    found = []
     for rollout in rollouts:
         mean, variance = moments[key(rollout)]
-        advantages.append((rollout.reward - mean) / (sqrt(variance + EPSILON) if scale else 1.0))
-    return advantages
+        divisor = sqrt(variance + EPSILON) if scale else 1.0
+        found.append(Estimate(advantage=(rollout.reward - mean) / divisor, baseline=mean, divisor=divisor))
+    return found
 
 
 def _moments(values: Iterable[tuple[float, int]]) -> tuple[float, float]:

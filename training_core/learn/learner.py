@@ -28,7 +28,7 @@ class Learner:
     ``policy_of`` names the policy of each role; what roles do whose policy is not trained is left alone. ``references`` has the
     policy that the KL penalty and the preference loss of each trained one compare with; policies that are adapters take their
     base with the adapter switched off where none is given. ``sampler_is_learner`` says that completions come from the very
-    weights learnt here, so that no correction is needed.
+    weights learnt here, so that no correction is needed. With ``keeps_logprobs`` rollouts are told the log-probs of their tokens.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Learner:
         references: Mapping[str, LoadedPolicy],
         parallel: Parallel = Alone(),  # noqa: B008 (it has no state)
         sampler_is_learner: bool = True,
+        keeps_logprobs: bool = False,
     ) -> None:
         self._method = method
         self._policy_of = policy_of
@@ -56,6 +57,7 @@ class Learner:
                 sampler_is_learner=sampler_is_learner,
                 parallel=parallel,
                 watch=self._watch,
+                keeps_logprobs=keeps_logprobs,
             )
             for name, policy in policies.items()
         }
@@ -143,10 +145,14 @@ class Learner:
     def _estimate_advantages(self, rollouts: Sequence[Rollout]) -> dict[str, float]:
         """Write the advantages into the rollouts and their turns; returns the running baselines as metrics."""
         spec: AdvantageSpec = getattr(self._method, "advantage", NoBaseline())
-        for rollout, advantage in zip(rollouts, estimate_advantages(spec, rollouts, self._baselines), strict=True):
-            rollout.advantage = advantage * rollout.scale
-            if rollout.turn is not None:
-                rollout.turn.advantage = rollout.advantage
+        for rollout, found in zip(rollouts, estimate_advantages(spec, rollouts, self._baselines), strict=True):
+            rollout.advantage = found.advantage * rollout.scale
+            if (turn := rollout.turn) is None:
+                continue
+            turn.advantage, turn.scale = rollout.advantage, rollout.scale
+            turn.baseline, turn.divisor = found.baseline, found.divisor
+            if rollout.droppable and rollout.advantage == 0:
+                turn.discarded = "its advantage is 0, so there is nothing to learn from it"
         return self._baselines.metrics()
 
     def _minibatches(self, batch: StepBatch, lessons: Sequence[Text], rng: random.Random) -> list[MiniBatch]:

@@ -37,6 +37,7 @@ class PolicyTrainer:
         sampler_is_learner: bool,
         parallel: Parallel,
         watch: Stopwatch,
+        keeps_logprobs: bool,
     ) -> None:
         self._epochs = method.optimizer.epochs
         self._policy = policy
@@ -55,7 +56,8 @@ class PolicyTrainer:
         )
         self._passes = passes
         self._correction_cap = settings.correction_cap if self.corrects else None
-        self._objectives = _objectives(method, passes, correction_cap=self._correction_cap)
+        self._keeps_logprobs = keeps_logprobs
+        self._objectives = self._objectives_of(method)
         self.optimizer = OptimizerSet(method.optimizer, policy.trained_parameters())
 
     @property
@@ -64,8 +66,13 @@ class PolicyTrainer:
 
     def retune(self, method: TrainedSpec) -> None:
         """Go on with other losses and another step size, between two updates."""
-        self._objectives = _objectives(method, self._passes, correction_cap=self._correction_cap)
+        self._objectives = self._objectives_of(method)
         self.optimizer.retune(method.optimizer)
+
+    def _objectives_of(self, method: TrainedSpec) -> list[Objective]:
+        return _objectives(
+            method, self._passes, correction_cap=self._correction_cap, keeps_logprobs=self._keeps_logprobs
+        )
 
     def update(self, batches: Sequence[MiniBatch], *, lr_scale: float) -> tuple[Meter, int]:
         """All optimiser steps of one batch; returns the metrics and the number of tokens that went through the model."""
@@ -94,12 +101,22 @@ class PolicyTrainer:
         return sum(share.num_tokens for share in shares)
 
 
-def _objectives(method: Any, passes: PolicyPasses, *, correction_cap: float | None) -> list[Objective]:
+def _objectives(
+    method: Any, passes: PolicyPasses, *, correction_cap: float | None, keeps_logprobs: bool
+) -> list[Objective]:
     """What the method's spec has fields for; demonstrations and lessons need none."""
     found: list[Objective] = []
     if hasattr(method, "loss"):
         temperature = method.sampling.temperature
-        found.append(PolicyGradient(method.loss, passes, temperature=temperature, correction_cap=correction_cap))
+        found.append(
+            PolicyGradient(
+                method.loss,
+                passes,
+                temperature=temperature,
+                correction_cap=correction_cap,
+                keeps_logprobs=keeps_logprobs,
+            )
+        )
     if hasattr(method, "preference"):
         coef = getattr(method, "imitation_coef", 0.0)
         found.append(Preference(method.preference, passes, imitation_coef=coef))

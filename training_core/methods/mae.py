@@ -243,12 +243,13 @@ class MultiAgentEvolve(SelfPlay):
         question, form = last_tag(completion.text, "question"), format_score(completion.text, "question")
         log.spoke("proposer", completion, form)
         turn = turn_of("proposer", completion, question)
-        sample = log.new_sample(episode, question or "(no question)", reference=reference.text if reference else None)
+        sample = log.new_sample(episode, question or "(no question)", parent=reference.text if reference else None)
         sample.turns.append(turn)
         reserved = question is not None and self.domain.is_held_out(question)
         log.count("questions/reserved", reserved)
         if reserved:  # not judged, not solved, not learnt from: training must never see a held-out item
-            sample.facts |= {"kept": False, "reject_reason": "reserved for evaluation"}
+            sample.facts["kept"] = False
+            log.discard(sample, "reserved for evaluation")
             return
         quality = difficulty = 0.0
         if question is not None:
@@ -258,7 +259,7 @@ class MultiAgentEvolve(SelfPlay):
             difficulty = self._difficulty(value)
             sample.facts["solved"] = round(value, 4)
         kept = question is not None and quality >= spec.quality_threshold and self._key(question) not in self.banned
-        self._note_question(log, sample, turn, question, kept=kept)
+        self._note_question(log, sample, turn, question, quality=quality, kept=kept)
         if spec.difficulty_needs_quality and not kept:
             difficulty = 0.0
         turn.rewards = {"quality": quality, "difficulty": difficulty, "format": form}
@@ -307,16 +308,18 @@ class MultiAgentEvolve(SelfPlay):
         log.asked(graded, ill_posed=ill_posed)
         return mean(value for _, value in graded)
 
-    def _note_question(self, log: StepLog, sample: SampleData, turn: Turn, question: str | None, *, kept: bool) -> None:
+    def _note_question(
+        self, log: StepLog, sample: SampleData, turn: Turn, question: str | None, *, quality: float, kept: bool
+    ) -> None:
         sample.facts["kept"] = kept
         log.count("questions/accepted", kept)
         if question is None:
-            sample.facts["reject_reason"] = "no question tag"
+            log.discard(sample, "no question tag")
             log.asked((), ill_posed=True)
             return
         if not kept:
-            is_bad = self._key(question) in self.banned
-            sample.facts["reject_reason"] = "marked as bad" if is_bad else "quality below the threshold"
+            low = f"quality {quality:.2f} below the threshold of {self.spec.quality_threshold:.2f}"
+            log.discard(sample, "marked as bad" if self._key(question) in self.banned else low)
         if self.domain.has_verifier:
             sample.facts["truth"] = self.domain.truth(question)
             turn.correct = sample.facts["truth"] is not None
@@ -382,14 +385,19 @@ class MultiAgentEvolve(SelfPlay):
         log.count("judge/skipped", skipped)
         if skipped:
             return []
-        return [self._practise(play, log, *pair) for pair in self.pairs.draw(play.rng, self.spec.batch_per_role)]
+        pairs = self.pairs.draw(play.rng, self.spec.batch_per_role)
+        return [self._practise(play, log, index, *pair) for index, pair in enumerate(pairs)]
 
-    async def _practise(self, play: Play, log: StepLog, question: str, answer: str) -> None:
+    async def _practise(self, play: Play, log: StepLog, index: int, question: str, answer: str) -> None:
         prompt = self.prompts.render("judge", question=question, answer=answer)
         verdict = (await play.say("judge", prompt))[0]
         form = format_score(verdict.text, "score")
         log.spoke("judge", verdict, form)
-        rollout = Rollout(role="judge", group=f"{play.step}-j", completion=verdict, reward=form, parts={"format": form})
+        turn = turn_of("judge", verdict, last_tag(verdict.text, "score"))
+        turn.rewards = {"format": form}
+        log.new_sample(f"{play.step}-j{index}", question, practice=True, answer=answer).turns.append(turn)
+        parts = {"format": form}
+        rollout = Rollout(role="judge", group=f"{play.step}-j", completion=verdict, reward=form, parts=parts, turn=turn)
         log.learn(rollout, train=self.spec.train_judge)
 
     def _close(self, log: StepLog) -> StepBatch:

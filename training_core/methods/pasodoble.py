@@ -304,6 +304,7 @@ class PasoDoble(SelfPlay):
     def _tell(self, log: StepLog, episode: str, passage: str | None, proposal: "_Proposal", *, group: str) -> None:
         """Rollouts for the learner, and the sample that a reader sees."""
         sample = log.new_sample(episode, proposal.question or "(no question)", kept=proposal.reward > 0)
+        sample.discarded = self._why_rejected(proposal)
         sample.turns += [proposal.turn, *(attempt.turn for attempt in proposal.attempts)]
         sample.facts |= {
             "knowledge": passage[:_SHOWN_KNOWLEDGE] if passage else None,
@@ -311,7 +312,6 @@ class PasoDoble(SelfPlay):
             "label_right": proposal.is_right,
             "solved": round(proposal.rate, 4),
             "novelty": round(proposal.novelty, 4),
-            "reject_reason": self._why_rejected(proposal),
         }
         if proposal.reserved:  # not tried, not learnt from: training must never see a held-out item
             return

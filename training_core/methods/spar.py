@@ -7,7 +7,7 @@ The refiner learns from its own judgements and edits.
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -309,6 +309,7 @@ class Spar(SelfPlay):
         failed = [answer for answer, found in judged.items() if not found.accepts]
         log.count("prompts/failed", bool(failed))
         if not failed:
+            self._keep(given, answers, judged, "no answer was found to fail, so there is nothing to refine")
             return
         root = play.rng.choice(failed)
         if spec.search == "none":
@@ -316,6 +317,8 @@ class Spar(SelfPlay):
             log.count("prompts/mixed", bool(passed))
             if passed:
                 self._pair_samples(given, (play.rng.choice(passed), root), answers, judged)
+            else:
+                self._keep(given, answers, judged, "no answer passed, so there is none to prefer")
             return
         tree = await search(
             root,
@@ -326,6 +329,15 @@ class Spar(SelfPlay):
             gather=play.gather,
         )
         self._harvest(given, tree, answers[root])
+
+    @staticmethod
+    def _keep(
+        given: _Instruction, answers: Mapping[str, Completion], judged: Mapping[str, Judged], reason: str
+    ) -> None:
+        """Answers that nothing is learnt from, for readers."""
+        sample = given.log.new_sample(given.episode, given.item.question)
+        sample.turns += [_turn("actor", said, answer, judged.get(answer)) for answer, said in answers.items()]
+        given.log.discard(sample, reason)
 
     async def _judge(self, given: _Instruction, answer: str, *, tries: int) -> Judged | None:
         """The outcome of the votes on an answer, or of the rules; None where the votes stay tied."""
@@ -437,6 +449,8 @@ class Spar(SelfPlay):
         sample.layout = "pairs"
         chosen, rejected = (_turn("actor", completions[answer], answer, judged[answer]) for answer in pair)
         sample.turns += [chosen, rejected]
+        others = (answer for answer in completions if answer not in pair)
+        sample.turns += [_turn("actor", completions[answer], answer, judged.get(answer)) for answer in others]
         self._prefer(
             given,
             chosen=completions[pair[0]],
@@ -565,8 +579,11 @@ def with_answer(text: str, answer: str) -> str:
     return text[:begin] + answer + text[end:]
 
 
-def _turn(role: str, completion: Completion, answer: str, judged: Judged) -> Turn:
+def _turn(role: str, completion: Completion, answer: str, judged: Judged | None) -> Turn:
     turn = turn_of(role, completion, answer)
+    if judged is None:
+        turn.note = "the votes on it stayed tied"
+        return turn
     turn.value, turn.correct, turn.note = judged.value, judged.right, judged.critique.text
     return turn
 

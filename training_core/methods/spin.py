@@ -195,6 +195,7 @@ class Spin(SelfPlay):
         )
         sample.turns.extend(turns)
         if identical and self.spec.skip_identical:
+            log.discard(sample, "the answer is the demonstration")
             return
         beta = self.spec.beta_of(place.round)
         log.prefer(Pair(role="player", prompt=prompt, chosen=demonstration, rejected=answer, beta=beta, turns=turns))

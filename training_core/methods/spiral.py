@@ -232,6 +232,8 @@ class Spiral(SelfPlay):
         # them in a row would take away just what tells them from the others.
         for rollout, train in chain.from_iterable(played):
             log.learn(rollout, train=train)
+            if rollout.turn is not None and not train:
+                log.discard(rollout.turn, "more turns were played than one update takes")
         self.last_step = play.step
         return log.batch(blends=self._blends(play), lr_scale=self._lr_scale(play.step))
 
@@ -260,7 +262,7 @@ class Spiral(SelfPlay):
         players: list[Player] = [speaker, speaker]
         if opponent is not None:
             players[1 - seat] = opponent
-        for _ in range(1 + self.spec.retry_draws):
+        for tries in range(1 + self.spec.retry_draws):
             match = await play_match(
                 game,
                 players,
@@ -268,8 +270,10 @@ class Spiral(SelfPlay):
                 max_turns=self.spec.max_turns,
                 num_by_chance=rng.randint(0, self.spec.opening_moves),
             )
-            if match.outcome != (0, 0):
+            if match.outcome != (0, 0) or tries == self.spec.retry_draws:
                 break
+            again = self._sample(log, match, f"{play.step}-{number}.{tries}")
+            log.discard(again, "a draw, so it was played again")
         return self._learnt(play, log, match, number, seats={0, 1} if opponent is None else {seat})
 
     def _rng(self, play: Play, what: str, number: int) -> random.Random:
@@ -289,15 +293,11 @@ class Spiral(SelfPlay):
     def _learnt(self, play: Play, log: StepLog, match: Match, number: int, *, seats: set[int]) -> list[Rollout]:
         """The turns of ``seats`` as rollouts, and the game as a sample."""
         rewards = self._rewards(match)
-        sample = log.new_sample(
-            f"{play.step}-{number}", f"{match.game.title}: {match.result}", game=match.game.title, result=match.result
-        )
-        sample.layout = "game"
+        sample = self._sample(log, match, f"{play.step}-{number}")
         left = [sum(deed.seat == seat for deed in match.deeds) for seat in (0, 1)]
         rollouts = []
-        for deed in match.deeds:
+        for deed, turn in zip(match.deeds, sample.turns, strict=True):
             left[deed.seat] -= 1
-            turn = self._told(sample, deed)
             completion = deed.said.completion
             if deed.seat not in seats or completion is None:
                 continue
@@ -326,8 +326,16 @@ class Spiral(SelfPlay):
         first, second = match.outcome if self.spec.payoff == "outcome" else match.returns
         return (float(first), float(second))
 
+    def _sample(self, log: StepLog, match: Match, episode: str) -> SampleData:
+        """The game as a reader sees it."""
+        title = f"{match.game.title}: {match.result}"
+        sample = log.new_sample(episode, title, game=match.game.title, result=match.result)
+        sample.layout = "game"
+        sample.turns += [self._told(deed) for deed in match.deeds]
+        return sample
+
     @staticmethod
-    def _told(sample: SampleData, deed: Deed) -> Turn:
+    def _told(deed: Deed) -> Turn:
         said = deed.said
         if said.completion is None:
             turn = Turn(role=SEATS[deed.seat], text="", parsed=said.action, note="by chance")
@@ -336,7 +344,6 @@ class Spiral(SelfPlay):
         if said.action is None:
             turn.note = "illegal move"
         turn.scene = deed.after.scene()
-        sample.turns.append(turn)
         return turn
 
     @staticmethod

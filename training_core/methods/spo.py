@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 AVERAGE = "average"
 """The mean of the weights so far."""
-NUM_SHOWN = 12
-"""Answers of a prompt that a reader is shown."""
 
 
 class SpoSpec(OnlineSpec):
@@ -184,8 +182,7 @@ class MinimaxWinner(SelfPlay):
             if self.domain.has_verifier:
                 turn.correct = self._is_right(item, candidate)
                 log.count("answers/accuracy", turn.correct)
-            if len(sample.turns) < NUM_SHOWN:
-                sample.turns.append(turn)
+            sample.turns.append(turn)
             log.spoke("player", answer, format_score(answer.text, "answer") if self.tagged else 1.0)
             rollout = Rollout(role="player", group=episode, completion=answer, reward=reward, turn=turn)
             log.learn(rollout, train=True)

@@ -227,7 +227,10 @@ class SelfPlayPreferenceOptimization(SelfPlay):
         sample.turns.extend(turns)
         _count(log, answers, turns, rates)
         log.asked([(turn.correct, None) for turn in turns])
-        for chosen, rejected in pick_pairs(rates, spec.pair_rule, play.rng):
+        pairs = pick_pairs(rates, spec.pair_rule, play.rng)
+        if spec.skip_ties and all(rates[chosen] == rates[rejected] for chosen, rejected in pairs):
+            log.discard(sample, "all its answers win equally often")
+        for chosen, rejected in pairs:
             if spec.skip_ties and rates[chosen] == rates[rejected]:
                 continue
             log.prefer(

@@ -29,6 +29,8 @@ class Rollout:
     """Whether the batch goes on without it, its tokens uncounted, when its advantage is exactly 0."""
     advantage: float = 0.0
     """Filled in by the advantage estimator."""
+    learner_logprobs: tuple[float, ...] = ()
+    """Log-probs of the tokens under the learner's weights when an update last saw them; empty where nobody asked for them."""
     turn: Turn | None = None
     """Where a reader sees this rollout; it is told the advantage."""
 
@@ -159,6 +161,7 @@ def _from_json(record: Mapping[str, Any], turns: Sequence[Turn]) -> dict[str, An
         "turn": lambda value: _turn(value, turns),
         "turns": lambda value: tuple(_turn(each, turns) for each in value),
         "win_rates": tuple,
+        "learner_logprobs": tuple,
     }
     return {name: value if value is None or name not in read else read[name](value) for name, value in record.items()}
 

@@ -57,10 +57,15 @@ class StepLog:
         self._rewarded.append(rollout)
         if rollout.turn is not None:
             rollout.turn.reward, rollout.turn.trained = rollout.reward, train
+            rollout.turn.parts = dict(rollout.parts)
             for term, value in rollout.turn.rewards.items():
                 self.count(f"reward_term/{rollout.role}_{term}", value)
         if train:
             self._rollouts.append(rollout)
+
+    def discard(self, what: SampleData | Turn, reason: str) -> None:
+        """A sample or one of its completions does not count; it is kept, and a reader is told why."""
+        what.discarded = reason
 
     def prefer(self, pair: Pair) -> None:
         """A pair goes to the learner; a reader sees its turns side by side if one sample holds both."""
@@ -84,9 +89,11 @@ class StepLog:
         found = [value is not None and value >= ACCEPT_AT if right is None else right for right, value in answers]
         self._frontier.asked(found, ill_posed=ill_posed)
 
-    def new_sample(self, episode: str, title: str, **facts: str | float | bool | None) -> SampleData:
-        """Begin a sample; its turns are appended by the episode."""
-        sample = SampleData(episode=episode, title=title, turns=[], facts=facts)
+    def new_sample(
+        self, episode: str, title: str, *, parent: str | None = None, **facts: str | float | bool | None
+    ) -> SampleData:
+        """Begin a sample; its turns are appended by the episode. ``parent`` is the question that its question was made from."""
+        sample = SampleData(episode=episode, title=title, turns=[], parent=parent, facts=facts)
         self.samples.append(sample)
         return sample
 

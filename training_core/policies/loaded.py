@@ -110,6 +110,13 @@ class LoadedPolicy:
         )
         return texts
 
+    def token_text(self, token: int) -> str:
+        """The text of one token as it stands in a completion, marks and special tokens included."""
+        text: str = self.tokenizer.decode([token], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        # SentencePiece marks the space before a word, and decoding it alone takes that for the start of a text.
+        piece = self.tokenizer.convert_ids_to_tokens(token) or ""
+        return f" {text}" if piece.startswith("\u2581") and not text.startswith(" ") else text
+
 
 def start_copy(policy: LoadedPolicy) -> LoadedPolicy:
     """A frozen copy of the whole model as it is now, for a frozen judge, a snapshot or a reference."""

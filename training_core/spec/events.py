@@ -84,10 +84,21 @@ class Turn(_Data):
     parent: int | None = None
     rewards: dict[str, float] = Field(default_factory=dict)
     """Reward terms before weighting."""
+    parts: dict[str, float] = Field(default_factory=dict)
+    """What each term, times its weight, adds to the reward."""
     reward: float | None = None
     """The weighted sum that is learnt from."""
     advantage: float | None = None
+    """``(reward - baseline) / divisor * scale``"""
+    baseline: float | None = None
+    """What the estimator compared the reward with."""
+    divisor: float = 1.0
+    """What it divided the difference by."""
+    scale: float = 1.0
+    """The method's own factor, for example a discount by the turns left."""
     trained: bool = False
+    discarded: str | None = None
+    """Why this completion does not count, although it was made to be learnt from."""
     num_tokens: int = 0
     correct: bool | None = None
     """Truth where a verifier knows it: is the answer right, is the verdict in line with the truth, is the question well-posed."""
@@ -114,11 +125,15 @@ class SampleData(_Data):
     """Unique inside the run: ``step-index``."""
     title: str
     turns: list[Turn]
+    parent: str | None = None
+    """The question that this one was made from."""
+    discarded: str | None = None
+    """Why nothing of this sample counts: a rejected question, a text that cannot be read, a tie."""
     layout: Literal["thread", "game", "pairs", "tree"] = "thread"
     """How a reader wants it: replies below what they answer, moves with their scenes, pairs side by side, or a search tree."""
     pairs: list[PairView] = Field(default_factory=list)
     facts: dict[str, str | float | bool | None] = Field(default_factory=dict)
-    """Further findings by name: truth, difficulty, quality, kept, reject_reason, reference."""
+    """Further findings by name: truth, difficulty, quality, kept."""
 
 
 class EvaluationItem(_Data):

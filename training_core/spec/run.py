@@ -71,5 +71,7 @@ class ResourceSpec(Block):
 class RecordingSpec(Block):
     """What is kept for reading."""
 
-    samples_per_step: Annotated[int, Field(ge=0, le=100_000), Unit("samples")] = 32
-    """Episodes whose full text is recorded at each step, spread evenly over the step; metrics always count all of them."""
+    samples_per_step: Annotated[int, Field(ge=0, le=100_000), Unit("samples")] | None = None
+    """Most episodes whose full text is kept of each step, spread evenly over it; empty keeps all. Metrics always count all."""
+    token_steps: Annotated[int, Field(ge=0, le=1_000_000), Unit("steps")] = 500
+    """Newest steps whose tokens are kept with their log-probs, entropies and advantages, in files of the run's folder; 0 keeps none."""

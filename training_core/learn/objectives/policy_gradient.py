@@ -32,6 +32,10 @@ class Row(Text):
     """Log-probs under the learner's weights before the first update; None where these are the present ones."""
     place: int = 0
     """Where it stands in its mini-batch."""
+    rollout: Rollout | None = None
+    """What it was made from."""
+    number: int = 0
+    """Where it stands among all rows of the update."""
 
 
 class PolicyGradient(Objective):
@@ -42,23 +46,53 @@ class PolicyGradient(Objective):
     """
 
     def __init__(
-        self, loss: PolicyLossSpec, passes: PolicyPasses, *, temperature: float, correction_cap: float | None
+        self,
+        loss: PolicyLossSpec,
+        passes: PolicyPasses,
+        *,
+        temperature: float,
+        correction_cap: float | None,
+        keeps_logprobs: bool = False,
     ) -> None:
         self._loss = loss
         self._passes = passes
         self._temperature = temperature
         self._correction_cap = correction_cap
+        self._keeps_logprobs = keeps_logprobs
+        self._rollouts: list[Rollout] = []
+        self._seen: dict[int, torch.Tensor] = {}
 
     def shares(self, batches: Sequence[MiniBatch], *, num_updates: int) -> list[Share]:
         found: list[Share] = []
         for batch in batches:
-            rows = self._rows(batch.rollouts)
+            rows = self._numbered(self._rows(batch.rollouts))
             if self._correction_cap is not None and num_updates > 1:
                 rows = self._with_old_logprobs(rows)
             num_idle = sum(len(rollout.completion.token_ids) for rollout in batch.rollouts) - _num_tokens(rows)
             losses = partial(self._losses, rows, num_idle=num_idle)
             found.append(Share(num_tokens=_num_tokens(rows), losses=losses))
         return found
+
+    def finish(self) -> None:
+        """Tell the rollouts the log-probs of their tokens as an update last saw them."""
+        if not self._keeps_logprobs:
+            return
+        seen = [(number, tuple(logp_N.tolist())) for number, logp_N in self._seen.items()]
+        for number, logprobs in self._passes.parallel.gather_lists(seen):
+            self._rollouts[number].learner_logprobs = logprobs
+        self._rollouts, self._seen = [], {}
+
+    def _numbered(self, rows: list[Row]) -> list[Row]:
+        if not self._keeps_logprobs:
+            return rows
+        first = len(self._rollouts)
+        self._rollouts += [row.rollout for row in rows if row.rollout is not None]
+        return [replace(row, number=first + place) for place, row in enumerate(rows)]
+
+    def _remember(self, rows: Sequence[Row], logp_N: torch.Tensor) -> None:
+        """Log-probs for readers; they stay tensors until all updates are done, so that a GPU is not waited for."""
+        for row, piece in zip(rows, torch.split(logp_N.detach(), [len(row.token_ids) for row in rows]), strict=True):
+            self._seen[row.number] = piece
 
     def _rows(self, rollouts: Sequence[Rollout]) -> list[Row]:
         """Rows that have a gradient: without bonus and penalty, an advantage of 0 has none."""
@@ -79,13 +113,15 @@ class PolicyGradient(Objective):
         num_tokens = _num_tokens(rows) + num_idle
         for batch, counts in self._passes.micro_batches(rows):
             with self._passes.watch("forward"):
-                loss_sum = self._loss_sum(batch, meter if counts else Meter())
+                loss_sum = self._loss_sum(batch, meter if counts else Meter(), remembers=bool(counts))
             yield loss_sum * (counts / num_tokens)
 
-    def _loss_sum(self, rows: Sequence[Row], meter: Meter) -> torch.Tensor:
+    def _loss_sum(self, rows: Sequence[Row], meter: Meter, *, remembers: bool) -> torch.Tensor:
         """Summed loss of the tokens of one micro-batch."""
         device, loss = self._passes.policy.model.device, self._loss
         logp_N, entropy_N = self._passes.score(rows, temperature=self._temperature, with_entropy=loss.entropy_coef > 0)
+        if remembers and self._keeps_logprobs:
+            self._remember(rows, logp_N)
         reference_logp_N = self._reference_logprobs(rows)
         old_logp_N = sampler_logp_N = flat([row.sampler_logp for row in rows], device)
         weight_N, num_tokens = None, logp_N.numel()
@@ -147,6 +183,7 @@ def _row(rollout: Rollout, *, kl_coef: float) -> Row:
         advantage=rollout.advantage,
         kl_coef=kl_coef if rollout.kl_coef is None else rollout.kl_coef,
         sampler_logp=completion.logprobs,
+        rollout=rollout,
     )
 
 
