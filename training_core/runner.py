@@ -268,8 +268,14 @@ class Run:
             learnt["overrule/rollouts"] = float(len(corrections))
             learnt["overrule/advantage"] = fmean(abs(rollout.advantage) for rollout in corrections)
         self._report.metrics(self._step_metrics(played, learnt))
-        self._tokens.write(self._step, played.batch, self._token_text)
+        self._tell_tokens(played)
         self._report.samples(played.batch.samples, limit=self.spec.recording.samples_per_step)
+
+    def _tell_tokens(self, played: Played) -> None:
+        """Write what the update saw of each token, and forget it: what is remembered of a batch goes into checkpoints."""
+        self._tokens.write(self._step, played.batch, self._token_text)
+        for rollout in played.batch.rollouts:
+            rollout.learner_logprobs = ()
 
     def _evaluate(self) -> None:
         """Measure the weights as they are now; a rollout that was begun ahead is over by then."""

@@ -113,7 +113,7 @@ class Window:
             ]
         else:
             estimated = estimate_advantages(spec, rollouts)
-            now = [advantage * each.scale for advantage, each in zip(estimated, rollouts, strict=True)]
+            now = [one.advantage * each.scale for one, each in zip(estimated, rollouts, strict=True)]
         found = []
         for place in sorted(changed):
             difference = now[place] - kept.learnt[place]
