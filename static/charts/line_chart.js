@@ -11,12 +11,14 @@
  * `newest` is the legend's figure (else the last `y`). A mark is `{ x, kind, text }`, kinds as in `MARKS`.
  *
  * Options: `range` of the vertical axis, `height` in pixels, `look` shared by several charts (see `newLook`), `unit`
- * after values, `onZoom(range or null)`, `onPick({ name, index, x, y })`. Give the figure back with `destroy()`.
+ * after values, `onZoom(range or null)`, `onPick({ name, index, x, y })`, `onHover(the same or null)`. A line across the
+ * chart stands where `pointAt(x)` says, one of its own where `hoverAt(x)` does. Give the figure back with `destroy()`.
  */
 
 import { el, figure as shown } from "../run/dom.js";
 import { token } from "../js/theme.js";
 import { AXES } from "./axes.js";
+import { Cursors } from "./cursors.js";
 import { CONFIG, DASHES, layout, padded, sheer } from "./look.js";
 import { MARKS, markTrace } from "./marks.js";
 import { drawSoon, enrol, retire } from "./redraws.js";
@@ -45,6 +47,7 @@ export class LineChart {
     this.dirty = true;
     this.revision = 0;
     this.held = { lines: [], marks: [] };
+    this.cursors = new Cursors(this.plot);
     this.legend?.addEventListener("click", (event) => this.toggle(event.target.closest("[data-line]")));
     this.table?.closest("details").addEventListener("toggle", () => this.fillTable());
     enrol(this);
@@ -95,6 +98,17 @@ export class LineChart {
     if (this.plot.classList.contains("js-plotly-plot")) window.Plotly.purge(this.plot);
   }
 
+  /** Point at a place of the horizontal axis and draw a veil over what comes after it; null points nowhere. */
+  pointAt(x) {
+    this.cursors.point = x;
+    this.cursors.place();
+  }
+
+  hoverAt(x) {
+    this.cursors.hover = x;
+    this.cursors.place();
+  }
+
   toggle(key) {
     if (!key) return;
     const { line } = key.dataset;
@@ -109,6 +123,7 @@ export class LineChart {
     const described = { ...this.layout(), datarevision: (this.revision += 1) }; // arrays grow in place, unseen by Plotly
     window.Plotly.react(this.plot, this.traces(), described, CONFIG);
     if (first) this.listen();
+    this.cursors.place();
     this.fillLegend();
     this.fillTable();
   }
@@ -122,8 +137,13 @@ export class LineChart {
     });
     this.plot.on("plotly_click", (event) => {
       const point = event.points?.find((one) => one.data.meta);
-      if (point) this.options.onPick?.({ name: point.data.meta, index: point.pointIndex, x: point.x, y: point.y });
+      if (point) this.options.onPick?.(pointed(point));
     });
+    this.plot.on("plotly_hover", (event) => {
+      const point = event.points?.find((one) => one.data.meta);
+      if (point) this.options.onHover?.(pointed(point));
+    });
+    this.plot.on("plotly_unhover", () => this.options.onHover?.(null));
   }
 
   traces() {
@@ -192,6 +212,8 @@ export class LineChart {
     if (this.table?.closest("details").open) this.table.replaceChildren(tableOf(this.lines(), AXES[this.look.axis].title));
   }
 }
+
+const pointed = (point) => ({ name: point.data.meta, index: point.pointIndex, x: point.x, y: point.y });
 
 const limits = (change, axis) => (`${axis}.range[0]` in change ? [change[`${axis}.range[0]`], change[`${axis}.range[1]`]] : null);
 

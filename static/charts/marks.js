@@ -7,6 +7,8 @@ export const MARKS = {
   checkpoint: { symbol: "diamond", token: "--ink-faint" },
   restart: { symbol: "triangle-right", token: "--warn" },
   change: { symbol: "square", token: "--accent" },
+  override: { symbol: "star", token: "--accent" },
+  alert: { symbol: "triangle-up", token: "--bad" },
 };
 
 /** Plotly's trace of marks `{ x, kind, text }`, on an axis of its own at the foot of the chart. */

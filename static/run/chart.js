@@ -1,5 +1,6 @@
 /** A chart of the run page: draws the run's lines it is about, in the units and the zoom all charts share. */
 
+import { placeOf } from "../charts/axes.js";
 import { LineChart } from "../charts/line_chart.js";
 import { byId } from "./dom.js";
 
@@ -10,6 +11,7 @@ export class Chart extends LineChart {
       range: config.range,
       onZoom: (range) => all.zoomed(range),
       onPick: (point) => all.onPick(this.stepAt(point)),
+      onHover: (point) => all.hover(point === null ? null : this.stepAt(point)),
     });
     this.config = config;
     this.all = all;
@@ -35,12 +37,52 @@ export class Chart extends LineChart {
   }
 
   lines() {
-    return this.config.series.map((series) => ({ ...(this.all.lines.get(series.name) ?? NONE), ...series }));
+    return this.config.series.map((series) => {
+      const line = this.all.lines.get(series.name) ?? NONE;
+      return { ...line, ...series, ...this.bandOf(series, line), ...this.readAt(line) };
+    });
+  }
+
+  /** Between which values the line is spread, where the run tells. */
+  bandOf({ band }, line) {
+    const [low, high] = (band ?? []).map((name) => this.all.lines.get(name));
+    if (!low?.steps.length || !high?.steps.length) return {};
+    const along = (edge) => line.steps.map((step) => edge.y[Math.min(placeOf(edge.steps, step), edge.y.length - 1)]);
+    return { low: along(low), high: along(high) };
+  }
+
+  /** What the legend tells: the newest value, or that of the step the page shows or the pointer is at. */
+  readAt(line) {
+    const { reading } = this.all;
+    return reading === null ? {} : { newest: line.y[placeUpTo(line.steps, reading)] ?? null };
+  }
+
+  /** Where a step lies on the horizontal axis. */
+  placed(step) {
+    if (step === null || this.look.axis === "step") return step;
+    const line = this.config.series.map((series) => this.all.lines.get(series.name)).find((found) => found?.steps.length);
+    return line?.x[Math.max(0, placeUpTo(line.steps, step))] ?? null;
+  }
+
+  follow() {
+    this.pointAt(this.placed(this.all.at));
+    this.hoverAt(this.placed(this.all.hovered));
+    if (this.inView && this.plot.classList.contains("js-plotly-plot")) this.fillLegend();
+  }
+
+  draw() {
+    this.cursors.point = this.placed(this.all.at);
+    super.draw();
   }
 
   marks() {
     return this.all.marks;
   }
+}
+
+/** The last place at or before a step; -1 where there is none. */
+function placeUpTo(steps, step) {
+  return placeOf(steps, step + 1) - 1;
 }
 
 const NONE = { steps: [], x: [], y: [] };

@@ -3,9 +3,12 @@
 import { newLook } from "../charts/line_chart.js";
 import { Chart } from "./chart.js";
 import { byId } from "./dom.js";
+import { River } from "./river.js";
 import { Stack } from "./stack.js";
+import { Terms } from "./terms.js";
 
 const MAX_POINTS = 4000;
+const KINDS = { stack: Stack, river: River, parts: Terms };
 
 export class Charts {
   constructor(groups, onPick) {
@@ -13,7 +16,9 @@ export class Charts {
     this.look = newLook();
     this.lines = new Map();
     this.marks = [];
-    this.charts = groups.flatMap((group) => group.charts).map((config) => new (config.kind === "stack" ? Stack : Chart)(config, this));
+    this.at = null;
+    this.hovered = null;
+    this.charts = groups.flatMap((group) => group.charts).map((config) => new (KINDS[config.kind] ?? Chart)(config, this));
   }
 
   get hasPoints() {
@@ -44,6 +49,29 @@ export class Charts {
   mark(mark) {
     this.marks.push({ ...mark, x: mark.step });
     this.touch();
+  }
+
+  /** The step whose values legends tell; null for the newest. */
+  get reading() {
+    return this.hovered ?? this.at;
+  }
+
+  /** Show every chart as of a step; null follows the run. */
+  showAt(step) {
+    this.at = step;
+    this.follow();
+  }
+
+  /** The pointer is at a step of one chart; all others show the same. */
+  hover(step) {
+    if (this.hovered === step) return;
+    this.hovered = step;
+    this.follow();
+  }
+
+  follow() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => { for (const chart of this.charts) chart.follow(); });
   }
 
   smoothBy(weight) {

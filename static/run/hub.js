@@ -6,14 +6,18 @@
  *   "state"   the run's state has changed
  *   "again"   events were rewritten or too many were missed: read everything anew
  *   "shown"   the slug of the tab that is now open
+ *   "moment"  the step that the page shows now, or null where it follows the run
+ *   "vitals"  the vital signs of that step
  *
- * `page.root` is the run's address, `page.config` what the page was built with, `page.state` where the run stands.
+ * `page.root` is the run's address, `page.config` what the page was built with, `page.state` where the run stands, and
+ * `page.at` the step it shows, or null. `page.goTo(step)` shows another one.
  */
 export class Hub {
   constructor(config) {
     this.config = config;
     this.root = config.root;
     this.state = config.state;
+    this.at = null;
     this.listeners = new Map();
   }
 

@@ -5,6 +5,7 @@ import { byId, debounce, fetchJson } from "./dom.js";
 import { Hub } from "./hub.js";
 import { Parts } from "./parts.js";
 import { Samples } from "./samples.js";
+import { Scrubber } from "./scrubber.js";
 import { RunSocket } from "./socket.js";
 import { State } from "./state.js";
 import { mountTabs } from "./tabs.js";
@@ -13,15 +14,18 @@ const MAX_POINTS = 600;
 const config = JSON.parse(byId("run-config").textContent);
 const { root } = config;
 
-const charts = new Charts(config.groups, (step) => samples.ofStep(step));
+const charts = new Charts(config.groups, (step) => page.goTo(step));
 const samples = new Samples(root, config.roles);
 const page = new Hub(config);
 const parts = new Parts(page);
-const state = new State(root, config.state, () => parts.renew(new Set(["status"])));
+const state = new State(page, () => parts.renew(new Set(["status"])));
+const scrubber = new Scrubber(page);
+page.goTo = (step) => scrubber.go(step);
 
 async function loadSeries(position) {
   const { series, marks } = await fetchJson(`${root}series/`, { max_points: MAX_POINTS, up_to: position.after });
   charts.load(series, marks);
+  scrubber.take(marks);
   showCurves();
 }
 
@@ -39,8 +43,9 @@ function takeEvents(events) {
       if (!charts.append(event.step, event.data.values)) reloadSeries();
     } else if (event.kind === "sample") {
       rows.push(event.data);
-    } else if (event.kind === "checkpoint") {
-      charts.mark({ step: event.step, kind: "checkpoint", text: "Checkpoint" });
+    } else if (event.mark) {
+      charts.mark(event.mark);
+      scrubber.add(event.mark);
     }
   }
   samples.add(rows);
@@ -79,6 +84,16 @@ const socket = new RunSocket(root, config.position, {
   onLink: showLink,
 });
 
+page.on("state", () => scrubber.follows());
+page.on("moment", (step) => {
+  charts.showAt(step);
+  samplesOf(step);
+  if (step === null) state.vitals(state.state.vitals);
+});
+page.on("vitals", (vitals) => state.vitals(vitals));
+const samplesOf = debounce((step) => samples.ofStep(step), 200);
+byId("sample-step").addEventListener("click", () => scrubber.toNow());
+
 byId("smoothing").addEventListener("input", (event) => {
   const weight = Number(event.target.value);
   byId("smoothing-value").textContent = weight ? weight.toFixed(2) : "off";
@@ -92,4 +107,5 @@ mountTabs(byId("tabs"), (shown) => {
   page.tell("shown", shown);
 });
 showCurves();
+scrubber.begin(config.at);
 loadSeries(config.position).then(() => socket.open(), () => socket.again());

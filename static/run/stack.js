@@ -1,5 +1,6 @@
 /** A chart whose series add up: bars while there are few steps, areas later, and in words what takes most lately. */
 
+import { placeOf } from "../charts/axes.js";
 import { markTrace } from "../charts/marks.js";
 import { smooth } from "../charts/smoothing.js";
 import { tableOf } from "../charts/table.js";
@@ -13,6 +14,11 @@ const WORTH_A_WORD = 0.05;
 const MOST_WORDS = 4;
 
 export class Stack extends Chart {
+  hoverFormat = "%{y:.3~g} s";
+  mostBars = FEW_STEPS;
+  addsUp = true;
+  steps = [];
+
   constructor(config, all) {
     super(config, all);
     this.split = this.figure.querySelector("[data-split]");
@@ -48,16 +54,16 @@ export class Stack extends Chart {
   traces() {
     const parts = this.parts.filter((part) => !this.hidden.has(part.name));
     const smoothed = parts.map((part) => smooth(part.y, this.look.smoothing));
-    const few = this.steps.length <= FEW_STEPS;
+    const few = this.steps.length <= this.mostBars;
     const edge = { width: 0.75, color: token("--sheet") };
     const traces = parts.map((part, place) => {
       const colour = token(`--${part.tint}`);
-      const base = { x: this.steps, y: smoothed[place], meta: part.name, hovertemplate: `${part.label}: %{y:.3~g} s<extra></extra>` };
+      const base = { x: this.steps, y: smoothed[place], meta: part.name, hovertemplate: `${part.label}: ${this.hoverFormat}<extra></extra>` };
       if (few) return { ...base, type: "bar", marker: { color: colour, line: edge } };
       return { ...base, type: "scatter", mode: "lines", stackgroup: "parts", fillcolor: colour, line: edge };
     });
     const totals = this.steps.map((_, place) => sum(smoothed.map((values) => values[place])));
-    traces.push({ type: "scatter", mode: "lines", x: this.steps, y: totals, line: { width: 0 }, hovertemplate: "Together: %{y:.3~g} s<extra></extra>" });
+    if (this.addsUp) traces.push({ type: "scatter", mode: "lines", x: this.steps, y: totals, line: { width: 0 }, hovertemplate: `Together: ${this.hoverFormat}<extra></extra>` });
     if (this.all.marks.length) traces.push(markTrace(this.all.marks));
     return traces;
   }
@@ -69,34 +75,45 @@ export class Stack extends Chart {
 
   /** Beside each name its recent seconds; above the chart one bar and a sentence that say the same. */
   fillLegend() {
-    const recent = this.parts.map((part) => ({ ...part, seconds: mean(part.y.slice(-RECENT)) }));
-    const total = sum(recent.map((part) => part.seconds));
+    const recent = this.parts.map((part) => ({ ...part, recent: mean(this.lately(part.y)) }));
+    const total = sum(recent.map((part) => part.recent));
     for (const key of this.figure.querySelectorAll("[data-line]")) {
       const part = recent.find((one) => one.name === key.dataset.line);
       key.closest("li").hidden = !part;
       if (!part) continue;
       key.querySelector("[data-label]").textContent = part.label;
-      key.querySelector("[data-now]").textContent = seconds(part.seconds);
+      key.querySelector("[data-now]").textContent = this.told(part.recent);
     }
     this.split.replaceChildren(...recent.map((part) => {
       const piece = el("span", { className: `split__part tint--${part.tint}` });
-      piece.style.flexGrow = part.seconds;
+      piece.style.flexGrow = Math.max(0, part.recent);
       return piece;
     }));
     this.words.textContent = total > 0 ? this.sentence(recent, total) : "";
   }
 
+  /** The last steps before the one that is read. */
+  lately(values) {
+    const { reading } = this.all;
+    const end = reading === null ? values.length : placeOf(this.steps, reading + 1);
+    return values.slice(Math.max(0, end - RECENT), end);
+  }
+
+  told(value) {
+    return seconds(value);
+  }
+
   sentence(recent, total) {
-    const most = recent.filter((part) => part.seconds / total >= WORTH_A_WORD).sort((a, b) => b.seconds - a.seconds).slice(0, MOST_WORDS);
-    const told = most.map((part) => `${percent(part.seconds / total)} ${part.label.toLowerCase()}`);
-    const others = total - sum(most.map((part) => part.seconds));
+    const most = recent.filter((part) => part.recent / total >= WORTH_A_WORD).sort((a, b) => b.recent - a.recent).slice(0, MOST_WORDS);
+    const told = most.map((part) => `${percent(part.recent / total)} ${part.label.toLowerCase()}`);
+    const others = total - sum(most.map((part) => part.recent));
     if (others / total >= 0.005) told.push(`${percent(others / total)} everything else`);
     const takes = this.config.overlaps ? `a step held ${seconds(total)} of work, of which play runs beside the update` : `a step took ${seconds(total)}`;
     return `Lately ${takes}: ${told.join(", ")}.`;
   }
 }
 
-const sum = (values) => values.reduce((total, value) => total + value, 0);
-const mean = (values) => (values.length ? sum(values) / values.length : 0);
+export const sum = (values) => values.reduce((total, value) => total + value, 0);
+export const mean = (values) => (values.length ? sum(values) / values.length : 0);
 const seconds = (value) => (value < 0.0995 ? `${Math.round(1000 * value)} ms` : `${figure(Number(value.toPrecision(2)))} s`);
-const percent = (share) => `${Math.round(100 * share)}%`;
+export const percent = (share) => `${Math.round(100 * share)}%`;

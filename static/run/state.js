@@ -4,10 +4,11 @@ import { announce } from "../js/shell.js";
 import { byId, refreshPart } from "./dom.js";
 
 export class State {
-  constructor(root, state, onStatus) {
-    this.root = root;
+  constructor(page, onStatus) {
+    this.page = page;
+    this.root = page.root;
     this.onStatus = onStatus;
-    this.state = state;
+    this.state = page.state;
     this.wait();
   }
 
@@ -22,7 +23,7 @@ export class State {
     } else {
       this.write(state);
     }
-    this.vitals(state.vitals);
+    if (this.page.at === null) this.vitals(state.vitals);
     this.wait();
   }
 
@@ -35,9 +36,11 @@ export class State {
   }
 
   vitals(vitals) {
+    document.querySelector(".vitals")?.toggleAttribute("data-past", this.page.at !== null);
     const shown = [...document.querySelectorAll("[data-vital]")].map((vital) => vital.dataset.vital);
     if (shown.join() !== vitals.map((vital) => vital.key).join()) {
-      refreshPart(byId("vitals"), `${this.root}parts/vitals/`);
+      const { at } = this.page;
+      refreshPart(byId("vitals"), `${this.root}parts/vitals/${at === null ? "" : `?at=${at}`}`);
       return;
     }
     for (const vital of vitals) {
@@ -46,6 +49,7 @@ export class State {
       for (const part of place.querySelectorAll("[data-vital-part]")) {
         if (part.textContent !== vital[part.dataset.vitalPart]) part.textContent = vital[part.dataset.vitalPart];
       }
+      fillBar(place.querySelector("[data-vital-bar]"), vital.parts);
     }
   }
 
@@ -59,4 +63,17 @@ export class State {
     else progress.value = state.phase_fraction;
     progress.hidden = !state.is_live;
   }
+}
+
+/** The parts of a whole beside each other, as wide as they are large. */
+function fillBar(bar, parts) {
+  if (!bar) return;
+  let x = 0;
+  bar.replaceChildren(...parts.map((part) => {
+    const piece = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    for (const [name, value] of Object.entries({ x: 100 * x, y: 0, width: 100 * part.share, height: 6, class: `tint--${part.tint}` })) piece.setAttribute(name, value);
+    x += part.share;
+    return piece;
+  }));
+  bar.setAttribute("aria-label", parts.map((part) => `${part.label} ${Math.round(100 * part.share)}%`).join(", "));
 }

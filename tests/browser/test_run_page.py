@@ -153,6 +153,7 @@ def test_a_zoom_survives_new_points(visit: Visit, run: Run, ada: User) -> None:
     page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 45, steps=6)
     page.mouse.up()
     expect(page.locator("#reset-zoom")).to_be_visible()
+    page.mouse.move(5, 5)  # legends tell the values under the pointer while it is on a chart
     zoomed = page.evaluate("document.querySelector('#chart-1 [data-plot]').layout.xaxis.range")
     tell(run, metric_events(15, first=41))
     expect(page.locator("#chart-1 [data-now='reward/solver']")).to_have_text("5.5")

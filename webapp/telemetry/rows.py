@@ -4,6 +4,7 @@ import math
 from typing import Any, TypedDict
 
 from training_core.spec.events import EventKind
+from webapp.telemetry.marks import event_mark
 from webapp.telemetry.models import Event
 
 MAX_LOG = 4000
@@ -60,7 +61,7 @@ def wire_event(event: Event) -> dict[str, Any]:
         data = {"values": {name: finite(value) for name, value in data["values"].items()}}
     elif event.kind == EventKind.LOG:
         data = {**data, "text": data["text"][:MAX_LOG]}
-    return {
+    wired = {
         "seq": event.seq,
         "attempt": event.attempt,
         "kind": event.kind,
@@ -68,6 +69,8 @@ def wire_event(event: Event) -> dict[str, Any]:
         "t": event.t,
         "data": data,
     }
+    mark = event_mark(event.kind, event.step, data)
+    return {**wired, "mark": mark} if mark else wired
 
 
 def sample_row(seq: int, step: int, found: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from training_core.spec.events import EventKind
 from webapp.experiments.models import Run
 from webapp.telemetry.finding import SampleFilter, matching
 from webapp.telemetry.lens import lens_of
+from webapp.telemetry.marks import marks
 from webapp.telemetry.models import Event, Sample
 from webapp.telemetry.rows import ROW, log_row, sample_row
 from webapp.telemetry.series import Series, metric_names, metric_series, stacked_series
@@ -138,20 +139,6 @@ def all_evaluations(run: Run) -> list[Event]:
 def checkpoints(run: Run) -> list[Event]:
     """Checkpoints the run announced, newest first."""
     return list(Event.objects.filter(run=run, kind=EventKind.CHECKPOINT).order_by("-seq")[:MAX_PAGE])
-
-
-def marks(run: Run) -> list[dict[str, Any]]:
-    """What charts mark on their time axis: checkpoints, and the steps where a later attempt took over."""
-    rows = Event.objects.filter(run=run)
-    saved = rows.filter(kind=EventKind.CHECKPOINT).order_by("seq").values_list("step", flat=True)
-    found = [{"step": step, "kind": "checkpoint", "text": "Checkpoint"} for step in saved]
-    if run.attempt > 1:
-        starts = rows.order_by("attempt").values("attempt").annotate(step=Min("step"))
-        later = list(starts)[1:]
-        found += [
-            {"step": row["step"], "kind": "restart", "text": f"Attempt {row['attempt']} went on"} for row in later
-        ]
-    return found
 
 
 def logs(

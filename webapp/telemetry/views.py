@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from webapp.experiments.services import revoke_share_link
 from webapp.pages.requests import signed_in
-from webapp.telemetry import selectors
+from webapp.telemetry import moments, selectors
 from webapp.telemetry.finding import SampleFilter, shown_kinds, whole
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
@@ -30,16 +30,22 @@ REGIONS = {"head": "runs/_head.html", "vitals": "runs/_vitals.html"}
 def page(request: HttpRequest, seen: Viewing) -> HttpResponse:
     """The whole page. What it holds is fixed first, so that the socket can continue exactly there."""
     held = selectors.position(seen.run)
-    lens = lens_of(seen.run)
+    lens, at = lens_of(seen.run), _number(request.GET, "at")
     config = {
         "root": seen.root,
         "position": held,
+        "at": None if at is None else min(at, seen.run.last_step),
         "state": _state(seen),
         "groups": lens.chart_groups,
         "roles": {role.name: role.title for role in lens.roles},
         "samples": selectors.samples(seen.run, limit=PAGE),
     }
-    context = _context(seen) | {"config": config, "show": shown_kinds(lens), "lens": lens, "tabs": tabs_of(seen, lens)}
+    context = _context(seen, at=at) | {
+        "config": config,
+        "show": shown_kinds(lens),
+        "lens": lens,
+        "tabs": tabs_of(seen, lens),
+    }
     return render(request, "runs/shared.html" if seen.is_shared else "runs/page.html", context)
 
 
@@ -47,6 +53,16 @@ def page(request: HttpRequest, seen: Viewing) -> HttpResponse:
 def state(request: HttpRequest, seen: Viewing) -> HttpResponse:
     """Where the run stands and which events a page read now would hold."""
     return JsonResponse({"position": selectors.position(seen.run), "state": _state(seen)})
+
+
+@viewing
+def moment(request: HttpRequest, seen: Viewing) -> HttpResponse:
+    """The run as it stood at a step: when that was, and the vital signs of then."""
+    at = _number(request.GET, "at")
+    step = seen.run.last_step if at is None else min(at, seen.run.last_step)
+    seq = moments.seq_at(seen.run, step)
+    found = {"step": step, "t": moments.clock_at(seen.run, seq), "vitals": vitals(seen.run, up_to=seq)}
+    return JsonResponse(found)
 
 
 @viewing
@@ -99,7 +115,7 @@ def log(request: HttpRequest, seen: Viewing) -> HttpResponse:
 def part(request: HttpRequest, seen: Viewing, part: str) -> HttpResponse:
     """A region of the page, rendered again after news, or the content of a tab."""
     if template := REGIONS.get(part):
-        return render(request, template, _context(seen))
+        return render(request, template, _context(seen, at=_number(request.GET, "at")))
     tab = next((tab for tab in tabs_of(seen, lens_of(seen.run)) if tab.slug == part), None)
     if tab is None:
         raise Http404(f"The run page has no part called {part!r}.")
@@ -115,16 +131,17 @@ def revoke_share(request: HttpRequest, run_id: UUID, link_id: int) -> HttpRespon
     return redirect(reverse("run", args=[run_id]) + "#history")
 
 
-def _context(seen: Viewing) -> dict[str, Any]:
-    """What every part reads."""
+def _context(seen: Viewing, *, at: int | None = None) -> dict[str, Any]:
+    """What every part reads, with the vital signs of step ``at``."""
     run = seen.run
+    up_to = None if at is None else moments.seq_at(run, at)
     return {
         "run": run,
         "root": seen.root,
         "is_shared": seen.is_shared,
         "may_edit": seen.may_edit,
         "state": run_state(run),
-        "vitals": lambda: vitals(run),
+        "vitals": lambda: vitals(run, up_to=up_to),
         "method_title": lens_of(run).title,
     }
 
