@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from training_core.spec.events import EventKind
 from webapp.experiments.models import Run
 from webapp.telemetry.models import Event
-from webapp.telemetry.series import Ends, metric_ends, metric_series
+from webapp.telemetry.series import Ends, metric_ends
 
 RECENT = 10
 """Steps over which figures that jump from step to step are averaged."""
@@ -41,19 +41,30 @@ def recent_values(run: Run, *, up_to: int | None = None, count: int = RECENT) ->
 
 def ends_at(run: Run, names: Sequence[str], *, up_to: int | None = None) -> dict[str, Ends]:
     """Where metrics began and where they stood after event ``up_to``; those that had no value yet are left out."""
+    ends = metric_ends(run, names)
     if up_to is None:
-        return metric_ends(run, names)
-    lines = metric_series(run, names, 4, up_to=up_to)
-    nan = float("nan")
+        return ends
+    then = _values_at(run, names, up_to)
     return {
-        name: Ends(
-            first=nan if line.values[0] is None else line.values[0],
-            last=nan if line.values[-1] is None else line.values[-1],
-            step=line.steps[-1],
-        )
-        for name, line in lines.items()
-        if line.steps
+        name: Ends(first=ends[name].first, last=value, step=step)
+        for name, (step, value) in then.items()
+        if name in ends
     }
+
+
+def _values_at(run: Run, names: Sequence[str], up_to: int) -> dict[str, tuple[int, float]]:
+    """The last value of each metric that the events shortly before ``up_to`` or the evaluation before it told."""
+    rows = Event.objects.filter(run=run, kind=EventKind.METRIC, seq__lte=up_to).order_by("-seq")
+    told = list(rows.values_list("step", "data__values")[: 4 * RECENT])
+    evaluations = Event.objects.filter(run=run, kind=EventKind.EVALUATION, seq__lte=up_to).order_by("-seq")
+    if evaluated := evaluations.values_list("seq", flat=True).first():
+        told += rows.filter(seq__gt=evaluated).order_by("seq").values_list("step", "data__values")[:1]
+    found: dict[str, tuple[int, float]] = {}
+    for step, values in told:
+        for name in names:
+            if name in values and name not in found:
+                found[name] = (step, float("nan") if values[name] is None else values[name])
+    return found
 
 
 def clock_at(run: Run, seq: int) -> float | None:
