@@ -49,7 +49,7 @@ def look_up(name: str) -> tuple[dict[str, str], str]:
         "methods": "/methods/",
         "method": f"/methods/{run.experiment.method}/",
         "compose": "/compose/",
-        "experiments": "/experiments/",
+        "runs": "/runs/",
         "experiment": f"/experiments/{run.experiment_id}/",
         "run": f"/runs/{run.pk}/",
         "run-evaluation": f"/runs/{run.pk}/#evaluation",

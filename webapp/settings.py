@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "webapp.experiments",
     "webapp.telemetry",
     "webapp.orders",
+    "webapp.compare",
     "webapp.live",
     "webapp.fleet",
     "webapp.notices",

@@ -30,7 +30,9 @@ def paths(run: Run) -> list[str]:
         "/methods/",
         "/methods/mae/",
         "/compose/",
-        "/experiments/",
+        "/runs/",
+        "/runs/?view=tree",
+        f"/compare/?run={run.pk}",
         f"/experiments/{run.experiment_id}/",
         "/workspaces/dojo/",
         "/workspaces/new/",
@@ -188,7 +190,7 @@ def test_keyboard_reaches_the_page_past_the_rail_and_closes_menus(
 
 
 def test_searching_narrows_the_list_while_typing_and_keeps_the_address(visit: Visit, run: Run, ada: User) -> None:
-    page = visit.sign_in(ada).goto("/experiments/")
+    page = visit.sign_in(ada).goto("/runs/")
     expect(page.get_by_role("row")).to_have_count(4)
     page.get_by_label("Search").fill("gone")
     expect(page.get_by_role("row")).to_have_count(2)
@@ -219,7 +221,7 @@ def test_bar_at_the_bottom_leads_everywhere_on_a_phone(phone: Visit, run: Run, a
     for name, path in (
         ("Methods", "/methods/"),
         ("Compose", "/compose/"),
-        ("Experiments", "/experiments/"),
+        ("Runs", "/runs/"),
         ("More", "/accounts/me/"),
     ):
         page.get_by_role("navigation", name="Main").get_by_role("link", name=name).tap()

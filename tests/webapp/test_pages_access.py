@@ -9,7 +9,7 @@ from django.urls import get_resolver, reverse
 
 from tests.factories import make_experiment, make_run
 from webapp.accounts.models import User
-from webapp.experiments.models import Experiment, Run
+from webapp.experiments.models import Run
 from webapp.fleet.models import Worker
 from webapp.workspaces.models import Workspace
 
@@ -39,7 +39,8 @@ PAGES = {
     "/compose/?clone=nonsense": {"ada": 404, "ben": 404, "cyn": 404, "anonymous": 302},
     "/compose/?method=nothing": {"ada": 404, "ben": 404, "cyn": 404, "anonymous": 302},
     "/compose/?preset=nothing": {"ada": 404, "ben": 404, "cyn": 404, "anonymous": 302},
-    "/experiments/": {"ada": 200, "ben": 200, "cyn": 200, "anonymous": 302},
+    "/experiments/": {"ada": 302, "ben": 302, "cyn": 302, "anonymous": 302},
+    "/runs/": {"ada": 200, "ben": 200, "cyn": 200, "anonymous": 302},
     "/experiments/{experiment}/": {"ada": 200, "ben": 200, "cyn": 404, "anonymous": 302},
     "/workspaces/new/": {"ada": 200, "ben": 200, "cyn": 200, "anonymous": 302},
     "/workspaces/dojo/": {"ada": 200, "ben": 200, "cyn": 404, "anonymous": 302},
@@ -104,7 +105,7 @@ def test_operator_sees_the_fleet_with_runs_of_every_workspace(run: Run, cyn: Use
 
 
 def test_every_page_of_ours_is_named_in_this_table() -> None:
-    ours = {"home", "gallery", "method", "compose", "experiments", "experiment", "workspace", "account", "fleet"}
+    ours = {"home", "gallery", "method", "compose", "runs", "experiment", "workspace", "account", "fleet"}
     assert ours <= {name for name in get_resolver().reverse_dict if isinstance(name, str)}
 
 
@@ -127,9 +128,9 @@ def test_pages_of_one_workspace_do_not_show_those_of_another(people: dict[str, C
     create_workspace(name="Elsewhere", owner=ada)
     ada_client = people["ada"]
     ada_client.post("/workspaces/switch/", {"workspace": "elsewhere"})
-    assert b"First light" not in ada_client.get("/experiments/").content
+    assert b"First light" not in ada_client.get("/runs/").content
     ada_client.post("/workspaces/switch/", {"workspace": "dojo"})
-    assert b"First light" in ada_client.get("/experiments/").content
+    assert b"First light" in ada_client.get("/runs/").content
 
 
 def test_strict_content_policy_stands_on_every_page(people: dict[str, Client], run: Run) -> None:
@@ -140,9 +141,7 @@ def test_strict_content_policy_stands_on_every_page(people: dict[str, Client], r
     assert "unsafe" not in policies.pop()
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/compose/", "/experiments/", "/methods/mae/", "/accounts/me/", "/accounts/login/"]
-)
+@pytest.mark.parametrize("path", ["/", "/compose/", "/runs/", "/methods/mae/", "/accounts/me/", "/accounts/login/"])
 def test_no_page_carries_inline_code_or_styles(people: dict[str, Client], run: Run, path: str) -> None:
     import re
 
@@ -185,26 +184,7 @@ def test_empty_places_say_what_to_do_next(cyn: User, client: Client) -> None:
     assert b"You have no workspace yet" in client.get("/").content
     client.post("/workspaces/new/", {"name": "Mine"})
     assert b"The mat is empty" in client.get("/").content
-    assert b"No experiments yet" in client.get("/experiments/").content
-
-
-def test_filters_narrow_the_list_and_say_when_nothing_matches(people: dict[str, Client], run: Run) -> None:
-    ada = people["ada"]
-    assert b"First light" in ada.get("/experiments/?q=LIGHT&status=active&method=mae").content
-    assert b"Nothing matches" in ada.get("/experiments/?status=failed").content
-    assert b"First light" in ada.get("/experiments/?status=rubbish").content
-
-
-def test_long_list_is_cut_into_pages_that_keep_the_filter(
-    people: dict[str, Client], workspace: Workspace, ada: User
-) -> None:
-    Experiment.objects.bulk_create(
-        Experiment(workspace=workspace, name=f"Bout {n}", method="mae", spec={}, created_by=ada) for n in range(30)
-    )
-    first = people["ada"].get("/experiments/?q=Bout").content.decode()
-    assert "1 to 25 of 30" in first
-    assert "?q=Bout&amp;page=2" in first
-    assert "26 to 30 of 30" in people["ada"].get("/experiments/?q=Bout&page=2").content.decode()
+    assert b"No runs yet" in client.get("/runs/").content
 
 
 def test_hostile_names_are_shown_as_text(people: dict[str, Client], workspace: Workspace, ada: User) -> None:
@@ -213,7 +193,15 @@ def test_hostile_names_are_shown_as_text(people: dict[str, Client], workspace: W
     make_run(experiment, "running", phase_text="<b>phase</b>", headline=[[0, 0.1], [1, 0.2]])
     ada.display_name = "<i>ada</i>"
     ada.save()
-    for path in ("/", "/experiments/", f"/experiments/{experiment.pk}/", "/workspaces/dojo/"):
+    for path in (
+        "/",
+        "/runs/",
+        "/runs/?group=1",
+        "/runs/?view=tree",
+        f"/compare/?run={Run.objects.get().pk}",
+        f"/experiments/{experiment.pk}/",
+        "/workspaces/dojo/",
+    ):
         page = people["ada"].get(path).content.decode()
         assert "<img src=x" not in page
         assert "<i>ada" not in page

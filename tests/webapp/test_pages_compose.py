@@ -251,4 +251,4 @@ def test_spec_of_an_older_version_is_shown_as_unreadable_instead_of_failing(
         workspace=workspace, name="Old", method="gone", spec={"method": {"name": "gone"}}, created_by=ada
     )
     assert b"can no longer be read" in page_of_ada.get(f"/experiments/{old.pk}/").content
-    assert b"gone" in page_of_ada.get("/experiments/").content
+    assert b"gone" in page_of_ada.get("/runs/?group=1").content

@@ -18,6 +18,8 @@ from django.utils import timezone
 from tests.factories import mae_events, make_experiment, make_run, tell
 from webapp.accounts.models import User
 from webapp.accounts.services import create_sign_in_link, create_token
+from webapp.compare.models import SavedView
+from webapp.compare.services import save_view
 from webapp.experiments.models import Run
 from webapp.experiments.services import create_share_link
 from webapp.fleet.models import Worker
@@ -99,6 +101,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "priority": {"priority": 3},
     "spec": {"workspace": "dojo", "spec": {"method": {"name": "mae"}}},
     "job": {"kind": "say", "payload": {"speakers": [{"run": "RUN", "step": 0}], "prompt": {"text": "Hi"}}},
+    "stop": {"deed": "stop", "run": "RUN"},
+    "tag": {"deed": "tag", "run": "RUN", "tags": "paper"},
+    "compare": {"deed": "compare", "run": "RUN"},
+    "view": {"page": "runs", "name": "Mine", "query": "status=failed"},
     "empty": {},
 }
 
@@ -147,7 +153,17 @@ ROWS = [
     page("compose_block", verb="post", data="mae", query="path=task"),
     page("compose_yaml", verb="post", data="yaml"),
     # Experiments and runs.
-    page("experiments"),
+    page("experiments", ada=302, ben=302, cyn=302),
+    page("runs"),
+    deed("runs_chosen", data="stop"),
+    deed("runs_chosen", data="tag"),
+    deed("runs_chosen", data="compare", ben=302, cyn=302),
+    page("compare", ada=302, ben=302, cyn=302),
+    page("compare", query="run"),
+    inside("compare_series", query="run"),
+    deed("save_view", data="view", cyn=302),
+    inside("saved_view", "view", ada=302, ben=302),
+    deed("delete_view", "view"),
     inside("experiment", "experiment"),
     deed("launch_again", "experiment"),
     deed("archive_experiment", "experiment"),
@@ -234,6 +250,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
         "link": link.pk,
         "share_secret": share_secret,
+        "view": save_view(actor=ada, workspace=workspace, page="runs", name="Failed", query="status=failed").pk,
         "sign_in_secret": create_sign_in_link(ada),
         "worker": worker.pk,
         "ada": ada.pk,
@@ -243,7 +260,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
 
 def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
     address = reverse(row.name, args=[world.get(arg, arg) for arg in row.args])
-    query = f"clone={world['run']}" if row.query == "clone" else row.query
+    query = f"{row.query}={world['run']}" if row.query in {"clone", "run"} else row.query
     body = json.loads(json.dumps(BODIES[row.data or "empty"]).replace("RUN", str(world["run"])))
     options: dict[str, Any] = {} if row.verb == "get" else {"data": body}
     if row.name.startswith("api_") and row.verb != "get":
@@ -276,7 +293,8 @@ def _written() -> list[Any]:
     """What a refused request must leave as it was."""
     runs = Run.objects.order_by("pk").values_list("pk", "status", "status_version", "checkpoint_requests", "priority")
     jobs = Job.objects.order_by("pk").values_list("pk", "status", "cancel_requested_at")
-    return [*runs, *jobs, *User.objects.order_by("pk").values_list("memberships__role", "display_name")]
+    views = SavedView.objects.order_by("pk").values_list("name")
+    return [*runs, *jobs, *views, *User.objects.order_by("pk").values_list("memberships__role", "display_name")]
 
 
 @pytest.mark.parametrize(

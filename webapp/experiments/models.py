@@ -4,6 +4,8 @@ import uuid
 from typing import ClassVar
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -104,6 +106,13 @@ class Run(models.Model):
     failure_text = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
 
+    code = models.JSONField(default=dict, blank=True)
+    """Which code its newest attempt was carried out with; see ``webapp.experiments.code``."""
+    tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    """Words of the team by which runs are found again, sorted."""
+    archived_at = models.DateTimeField(null=True, blank=True)
+    """Archived runs keep their address and are left out of lists."""
+
     idempotency_key = models.CharField(max_length=80, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -132,6 +141,7 @@ class Run(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["-priority", "created_at"], condition=Q(status="queued"), name="run_queue"),
             models.Index(fields=["lease_expires_at"], condition=Q(status__in=sorted(HELD)), name="run_leases"),
+            GinIndex(fields=["tags"], name="run_tags"),
         ]
 
     def __str__(self) -> str:

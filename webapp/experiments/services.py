@@ -3,6 +3,7 @@
 Each public function is one action of a person: check, lock, change, record, and tell others once it is committed.
 """
 
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
@@ -30,7 +31,8 @@ from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import PermissionDenied, membership_of, require_edit
 from webapp.workspaces.services import record
 
-MAX_KEY = 80
+MAX_KEY, MAX_TAGS = 80, 20
+_TAG = re.compile(r"[\w.:/-]{1,40}")
 
 
 class TransitionRefused(ValueError):
@@ -253,6 +255,53 @@ def requeue(*, actor: User, run_id: UUID) -> Run:
     _by(actor, run, RunStatus.QUEUED, reason="queued again by an operator")
     _record(actor, "run.requeued", run)
     return run
+
+
+@transaction.atomic(durable=True)
+def archive_run(*, actor: User, run_id: UUID) -> Run:
+    """Take a run that has ended out of the lists; doing it twice is not an error."""
+    run = _lock_run(actor, run_id)
+    if run.archived_at:
+        return run
+    if not run.is_terminal:
+        raise TransitionRefused(f"Only a run that has ended can be archived; this one is {_label(run)}.")
+    run.archived_at = timezone.now()
+    run.save(update_fields=["archived_at"])
+    _record(actor, "run.archived", run)
+    return run
+
+
+@transaction.atomic(durable=True)
+def restore_run(*, actor: User, run_id: UUID) -> Run:
+    """Put an archived run back into the lists; doing it twice is not an error."""
+    run = _lock_run(actor, run_id)
+    if run.archived_at is None:
+        return run
+    run.archived_at = None
+    run.save(update_fields=["archived_at"])
+    _record(actor, "run.restored", run)
+    return run
+
+
+@transaction.atomic(durable=True)
+def tag_run(*, actor: User, run_id: UUID, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Run:
+    """Give a run tags and take others away; tags are single words in small letters."""
+    run = _lock_run(actor, run_id)
+    tags = sorted({*run.tags, *(_tag(text) for text in add)} - {_tag(text) for text in remove})
+    if len(tags) > MAX_TAGS:
+        raise ValueError(f"A run has at most {MAX_TAGS} tags, not {len(tags)}.")
+    if tags != run.tags:
+        _record(actor, "run.tagged", run, {"tags": ", ".join(tags) or "none"})
+        run.tags = tags
+        run.save(update_fields=["tags"])
+    return run
+
+
+def _tag(text: str) -> str:
+    tag = text.strip().lower()
+    if not _TAG.fullmatch(tag):
+        raise ValueError(f"A tag is one word of up to 40 letters, digits and -_.:/, not {text[:60]!r}.")
+    return tag
 
 
 @transaction.atomic(durable=True)

@@ -18,7 +18,6 @@ class ControlConverter:
 register_converter(ControlConverter, "control")
 
 urlpatterns = [
-    path("", views.home, name="home"),
     path("methods/", views.gallery, name="gallery"),
     path("methods/<slug:slug>/", views.method, name="method"),
     path("compose/", views.compose, name="compose"),

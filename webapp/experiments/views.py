@@ -6,8 +6,7 @@ from uuid import UUID, uuid4
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,7 +17,6 @@ from training_core.methods.registry import all_methods, find_method
 from training_core.spec.forms import FieldKind, FormGroup, find_field, form_of, walk
 from training_core.spec.io import FieldError, SpecError, dump_yaml, parse_spec
 from webapp.experiments import selectors, services
-from webapp.experiments.choices import HELD, RunStatus
 from webapp.experiments.compose import (
     Composition,
     Origin,
@@ -27,34 +25,13 @@ from webapp.experiments.compose import (
     origin_of_preset,
     preset_of,
 )
-from webapp.experiments.forms import ExperimentFilter, LaunchAgainForm, with_latest_run
+from webapp.experiments.forms import LaunchAgainForm
 from webapp.experiments.methods import FIRST_METHOD, MethodCard, all_cards, card_of
 from webapp.experiments.models import Experiment, Run
 from webapp.orders.selectors import effective_spec
 from webapp.pages.documents import method_document
 from webapp.pages.requests import signed_in
 from webapp.workspaces.selectors import can_edit, current_workspace
-
-PAGE_SIZE = 25
-
-
-@require_GET
-@login_required
-def home(request: HttpRequest) -> HttpResponse:
-    """What runs now, what was done last, what to do next."""
-    workspace = current_workspace(request)
-    runs = _light(selectors.runs_visible_to(request.user)).filter(experiment__workspace=workspace)
-    held, queued = runs.filter(status__in=HELD), runs.filter(status=RunStatus.QUEUED)
-    at_work = [*held[:12], *queued[:6]]
-    recent = _listed(request).filter(Q(("latest_run_id__isnull", False)))[:8]
-    context = {
-        "running": at_work,
-        "waiting": {run.pk: selectors.waiting_reason(run) for run in at_work if run.status == RunStatus.QUEUED},
-        "recent": _with_runs(request, recent),
-        "may_edit": workspace is not None and can_edit(request.user, workspace),
-    }
-    part = "experiments/_home_live.html" if _is_htmx(request) else "experiments/home.html"
-    return render(request, part, context)
 
 
 @require_GET
@@ -195,14 +172,10 @@ def compose_yaml(request: HttpRequest) -> HttpResponse:
 @require_GET
 @login_required
 def experiments(request: HttpRequest) -> HttpResponse:
-    """The workspace's experiments with their newest runs."""
-    form = ExperimentFilter(request.GET)
-    page = Paginator(form.apply(_listed(request)), PAGE_SIZE).get_page(request.GET.get("page"))
+    """The address of the list before runs had one of their own: the runs by experiment."""
     query = request.GET.copy()
-    query.pop("page", None)
-    context = {"filter": form, "page": page, "rows": _with_runs(request, page.object_list), "query": query.urlencode()}
-    part = "experiments/_list.html" if _is_htmx(request) else "experiments/list.html"
-    return render(request, part, context)
+    query["group"] = "1"
+    return redirect(f"{reverse('runs')}?{query.urlencode()}")
 
 
 @require_GET
@@ -256,7 +229,7 @@ def archive(request: HttpRequest, experiment_id: UUID) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("experiment", experiment_id)
     messages.success(request, f"{found.name} is archived. Its runs keep their addresses.")
-    return redirect("experiments")
+    return redirect("runs")
 
 
 @require_POST
@@ -343,17 +316,6 @@ def _lists(data: QueryDict) -> dict[str, list[str]]:
 def _light(runs: QuerySet[Run]) -> QuerySet[Run]:
     """Without the columns that only a run's own page shows."""
     return runs.defer("spec", "traceback", "experiment__spec")
-
-
-def _listed(request: HttpRequest) -> QuerySet[Experiment]:
-    mine = selectors.experiments_visible_to(request.user).filter(workspace=current_workspace(request), archived_at=None)
-    return with_latest_run(mine).defer("spec")
-
-
-def _with_runs(request: HttpRequest, found: Any) -> list[tuple[Experiment, Run | None]]:
-    listed = list(found)
-    runs = _light(selectors.runs_visible_to(request.user)).in_bulk([e.latest_run_id for e in listed if e.latest_run_id])
-    return [(each, runs.get(each.latest_run_id)) for each in listed]
 
 
 def _spec_facts(found: Experiment) -> dict[str, Any]:

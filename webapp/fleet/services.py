@@ -19,6 +19,7 @@ from django.http import Http404
 from webapp.accounts.models import User
 from webapp.experiments import doorbell
 from webapp.experiments.choices import HELD, FailureKind, RunStatus, TransitionActor
+from webapp.experiments.code import code_of
 from webapp.experiments.models import Run
 from webapp.experiments.services import transition
 from webapp.fleet import devices, timing
@@ -231,9 +232,9 @@ def claim_run(*, worker: Worker) -> Claim | None:
     run, hosts = found
     run.lease_token, run.attempt, run.worker = run.lease_token + 1, run.attempt + 1, worker
     run.phase_text, run.phase_fraction, run.not_before, run.rendezvous = "", None, None, ""
-    run.save(
-        update_fields=["lease_token", "attempt", "worker", "phase_text", "phase_fraction", "not_before", "rendezvous"]
-    )
+    run.code = code_of(run.spec["method"]["name"])
+    changed = ["lease_token", "attempt", "worker", "phase_text", "phase_fraction", "not_before", "rendezvous", "code"]
+    run.save(update_fields=changed)
     _extend_lease(run, timing.CLAIM_DEADLINE_S)
     for rank, slots in enumerate(hosts):
         taken = Slot.objects.filter(pk__in=[slot.pk for slot in slots])

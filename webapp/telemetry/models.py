@@ -119,3 +119,14 @@ class Sample(models.Model):
 
     def __str__(self) -> str:
         return f"sample {self.episode}"
+
+
+class RunSummary(models.Model):
+    """Every metric of a run in seven numbers, so that lists of runs show and sort by any of them without reading points."""
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="summary")
+    metrics = models.JSONField(default=dict)
+    """By name ``[first, last, last_step, lowest, highest, sum, count]``; see ``webapp.telemetry.summary``."""
+
+    def __str__(self) -> str:
+        return f"{len(self.metrics)} metrics"

@@ -13,7 +13,7 @@ from webapp.experiments import doorbell
 from webapp.experiments.models import Run
 from webapp.fleet.leases import LeaseLost, lock_leased_run
 from webapp.orders import services as orders
-from webapp.telemetry import blocks, headline
+from webapp.telemetry import blocks, headline, summary
 from webapp.telemetry.copying import copy_rows, escape
 from webapp.telemetry.lines import Line, clean
 from webapp.telemetry.models import Event, Sample
@@ -55,6 +55,7 @@ def store_events(*, run_id: UUID, token: int, attempt: int, events: Sequence[Map
     _copy(run, lines)
     blocks.pack(run_id, last_seq=lines[-1].seq)
     _update_run(run, lines, rewound=rewinds, is_progress=is_progress)
+    summary.keep(run_id, lines, rewound=rewinds)
     news = {"seq": run.last_seq, "attempt": attempt}
     transaction.on_commit(lambda: doorbell.publish(run_id, news))
     return len(lines)

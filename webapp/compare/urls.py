@@ -1,0 +1,16 @@
+"""Home, the list of runs, saved views, and the page that lays runs side by side."""
+
+from django.urls import path
+
+from webapp.compare import home, page, runs
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("runs/", runs.runs, name="runs"),
+    path("runs/chosen/", runs.runs_chosen, name="runs_chosen"),
+    path("compare/", page.compare, name="compare"),
+    path("compare/series/", page.series, name="compare_series"),
+    path("views/", runs.save_view, name="save_view"),
+    path("views/<uuid:view_id>/", runs.view, name="saved_view"),
+    path("views/<uuid:view_id>/delete/", runs.delete_view, name="delete_view"),
+]
