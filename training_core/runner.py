@@ -76,6 +76,8 @@ class Run:
         self._step = 0
         self._begins = True
         """Whether there is nothing in the folder to go on from."""
+        self._totals = {"tokens/sampled_total": 0, "questions/asked_total": 0}
+        """What the steps so far have come to; what curves may be drawn along."""
 
     @classmethod
     def from_yaml(cls, path: str | Path, folder: str | Path, **options: Any) -> "Run":
@@ -216,6 +218,7 @@ class Run:
             self.spec = self._orders.spec
         self._method.load_state_dict(state["method"])
         self._learner.load_state_dict(state["learner"])
+        self._totals |= state.get("totals", {})
         if state["pending"] is not None:
             self._rollouts.pending = Played.from_json(state["pending"])
         self._engine.publish(self._step, blended=self._roster.snapshots)
@@ -302,6 +305,9 @@ class Run:
         own_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         metrics |= self._parallel.all_sum({"machine/peak_memory_mib": own_mib})
         metrics |= self._machine.read()
+        self._totals["tokens/sampled_total"] += played.num_tokens
+        self._totals["questions/asked_total"] += len({sample.title for sample in played.batch.samples})
+        metrics |= self._totals
         if played.batch.rollouts:
             metrics["staleness/mean"] = fmean(
                 self._step - 1 - rollout.completion.version for rollout in played.batch.rollouts
@@ -367,6 +373,7 @@ class Run:
                 "offset": self._report.log.offset,
                 "method": self._method.state_dict(),
                 "learner": self._learner.state_dict(),
+                "totals": self._totals,
                 "orders": self._orders.state(),
                 "pending": pending.to_json() if pending else None,
             },

@@ -19,3 +19,12 @@ export function placeOf(list, value) {
   }
   return low;
 }
+
+/** What stands in `to` where `value` stands in the ascending `from`, in between in proportion, outside at the end. */
+export function interpolate(from, to, value) {
+  const place = placeOf(from, value);
+  if (place === from.length) return to.at(-1);
+  if (from[place] === value || place === 0) return to[place];
+  const share = (value - from[place - 1]) / (from[place] - from[place - 1]);
+  return to[place - 1] + share * (to[place] - to[place - 1]);
+}

@@ -160,7 +160,7 @@ export class LineChart {
     const stroke = { color: colour, width: 1.75, dash: line.dash };
     const traces = [];
     const banded = line.low && line.high && line.low.some((low, place) => low < line.high[place]);
-    if (banded) traces.push({ type: "scatter", ...outline(line), mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: sheer(colour, 0.16), hoverinfo: "skip" });
+    if (banded) traces.push({ type: "scatter", ...outline(line, this.look.log), mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: sheer(colour, 0.16), hoverinfo: "skip" });
     const { smoothing } = this.look;
     if (smoothing) traces.push({ ...base, y: line.y, line: { ...stroke, width: 1 }, opacity: 0.28, hoverinfo: "skip" });
     const spread = banded ? " <i>(%{text})</i>" : "";
@@ -220,9 +220,11 @@ const limits = (change, axis) => (`${axis}.range[0]` in change ? [change[`${axis
 /** Plotly reads a few tags in labels; a name shall stay a name. */
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("%{", "% {");
 
-/** Round the band and back. */
-function outline({ x, low, high }) {
-  return { x: [...x, ...[...x].reverse()], y: [...high, ...[...low].reverse()] };
+/** Round the band and back; on a logarithmic axis it cannot reach below the least positive value. */
+function outline({ x, y, low, high }, log) {
+  const floor = log ? Math.min(...y.filter((value) => value > 0)) : -Infinity;
+  const bottom = Array.from(low, (value) => Math.max(value, floor));
+  return { x: [...x, ...[...x].reverse()], y: [...high, ...bottom.reverse()] };
 }
 
 function strokeOf(dash, place) {

@@ -25,7 +25,7 @@ export class Chart extends LineChart {
   /** A chart on demand stays away until it has something to tell. */
   appear() {
     const { config, all } = this;
-    this.figure.hidden = config.on_demand && !config.series.some((series) => all.lines.get(series.name)?.y.some(Boolean));
+    this.figure.hidden = config.on_demand && !config.series.some((series) => all.line(series.name).y.some(Boolean));
   }
 
   draws(values) {
@@ -33,19 +33,19 @@ export class Chart extends LineChart {
   }
 
   stepAt({ name, index }) {
-    return this.all.lines.get(name).steps[index];
+    return this.all.line(name).steps[index];
   }
 
   lines() {
     return this.config.series.map((series) => {
-      const line = this.all.lines.get(series.name) ?? NONE;
+      const line = this.all.line(series.name);
       return { ...line, ...series, ...this.bandOf(series, line), ...this.readAt(line) };
     });
   }
 
   /** Between which values the line is spread, where the run tells. */
   bandOf({ band }, line) {
-    const [low, high] = (band ?? []).map((name) => this.all.lines.get(name));
+    const [low, high] = (band ?? []).map((name) => this.all.line(name));
     if (!low?.steps.length || !high?.steps.length) return {};
     const along = (edge) => line.steps.map((step) => edge.y[Math.min(placeOf(edge.steps, step), edge.y.length - 1)]);
     return { low: along(low), high: along(high) };
@@ -59,9 +59,7 @@ export class Chart extends LineChart {
 
   /** Where a step lies on the horizontal axis. */
   placed(step) {
-    if (step === null || this.look.axis === "step") return step;
-    const line = this.config.series.map((series) => this.all.lines.get(series.name)).find((found) => found?.steps.length);
-    return line?.x[Math.max(0, placeUpTo(line.steps, step))] ?? null;
+    return step === null ? null : this.all.xOf(step);
   }
 
   follow() {
@@ -84,5 +82,3 @@ export class Chart extends LineChart {
 function placeUpTo(steps, step) {
   return placeOf(steps, step + 1) - 1;
 }
-
-const NONE = { steps: [], x: [], y: [] };

@@ -1,53 +1,92 @@
-/** The run's charts: their lines, the looks they share, and a zoom that belongs to the person. */
+/** The run's charts: their lines, the looks they share, and a zoom that belongs to the person and shows more. */
 
 import { newLook } from "../charts/line_chart.js";
 import { Chart } from "./chart.js";
-import { byId } from "./dom.js";
+import { byId, debounce } from "./dom.js";
+import { Lines } from "./lines.js";
 import { River } from "./river.js";
 import { Stack } from "./stack.js";
 import { Terms } from "./terms.js";
 
 const MAX_POINTS = 4000;
+const PIXELS = 600;
+const ZOOM_WAIT_MS = 200;
 const KINDS = { stack: Stack, river: River, parts: Terms };
 
 export class Charts {
-  constructor(groups, onPick) {
+  /** `read(parameters)` asks for lines up to what the page holds. */
+  constructor(groups, { read, onPick, onLook }) {
+    this.read = read;
     this.onPick = onPick;
+    this.onLook = onLook;
     this.look = newLook();
-    this.lines = new Map();
-    this.marks = [];
     this.at = null;
     this.hovered = null;
+    this.all = new Lines(EMPTY, "step");
+    this.close = null;
+    this.marked = [];
+    this.early = new Set();
     this.charts = groups.flatMap((group) => group.charts).map((config) => new (KINDS[config.kind] ?? Chart)(config, this));
+    this.readCloseSoon = debounce(() => this.readClose(), ZOOM_WAIT_MS);
   }
 
   get hasPoints() {
-    return [...this.lines.values()].some((line) => line.steps.length > 0);
+    return this.all.hasPoints;
   }
 
-  load(series, marks) {
-    this.lines = new Map(Object.entries(series).map(([name, { steps, values }]) => [name, { steps, x: steps, y: values }]));
-    this.marks = marks.map((mark) => ({ ...mark, x: mark.step }));
-    for (const chart of this.charts) chart.appear();
-    this.touch();
-  }
-
-  /** Add a step's values; false once a line has grown so long that it should be read again, coarser. */
-  append(step, values) {
-    let short = true;
-    for (const [name, value] of Object.entries(values)) {
-      const line = this.lines.get(name);
-      if (!line) continue;
-      line.steps.push(step);
-      line.y.push(value);
-      short &&= line.steps.length < MAX_POINTS;
+  /** Read everything anew, on the axis that is chosen; an axis the run tells nothing of gives way to steps. */
+  async load() {
+    const { answer, lines } = await this.readLines({});
+    if (lines.hasPoints && !lines.hasAxis) {
+      this.look.axis = "step";
+      return this.load();
     }
-    for (const chart of this.charts) if (chart.draws(values)) chart.touch();
-    return short;
+    this.all = lines;
+    this.close = null;
+    this.marked = answer.marks;
+    for (const chart of this.charts) chart.appear();
+    if (this.look.zoom) this.readCloseSoon();
+    return this.touch();
+  }
+
+  /** Lines as the server has them, and what the run said while they travelled. */
+  async readLines(parameters) {
+    const early = [], { axis } = this.look;
+    this.early.add(early);
+    try {
+      const answer = await this.read({ ...parameters, pixels: PIXELS, along: axis === "step" ? "" : axis });
+      const lines = new Lines(answer, axis);
+      for (const event of early) lines.append(event);
+      return { answer, lines };
+    } finally {
+      this.early.delete(early);
+    }
+  }
+
+  /** What of a line is drawn: its part in the zoom where that has been read, else all of it. */
+  line(name) {
+    return (this.close ?? this.all).get(name);
+  }
+
+  xOf(step) {
+    return (this.close ?? this.all).xOf(step);
+  }
+
+  get marks() {
+    return this.marked.map((mark) => ({ ...mark, x: this.xOf(mark.step) }));
+  }
+
+  /** Add a metric event; false once a line has grown so long that it should be read again, coarser. */
+  append(event) {
+    for (const early of this.early) early.push(event);
+    const longest = this.all.append(event);
+    this.close?.append(event);
+    for (const chart of this.charts) if (chart.draws(event.data.values)) chart.touch();
+    return longest < MAX_POINTS;
   }
 
   mark(mark) {
-    this.marks.push({ ...mark, x: mark.step });
+    this.marked.push(mark);
     this.touch();
   }
 
@@ -74,13 +113,46 @@ export class Charts {
     this.frame = requestAnimationFrame(() => { for (const chart of this.charts) chart.follow(); });
   }
 
-  smoothBy(weight) {
-    this.look.smoothing = weight;
+  /** Change how all charts look: `{ smoothing }`, `{ log }` or `{ axis }`. */
+  async change(look) {
+    const steps = this.zoomSteps;
+    const moved = "axis" in look && look.axis !== this.look.axis;
+    Object.assign(this.look, look);
+    if ("log" in look) for (const chart of this.charts) chart.zoomY = null;
+    if (moved) {
+      this.look.zoom = null;
+      await this.load();
+      if (steps) this.zoomToSteps(steps);
+    }
     this.touch();
+    this.onLook();
+  }
+
+  /** The steps the zoom shows, or null. */
+  get zoomSteps() {
+    return this.look.zoom && this.look.zoom.map((x) => Math.max(0, Math.round(this.all.stepOf(x))));
+  }
+
+  zoomToSteps(steps) {
+    this.look.zoom = steps.map((step) => this.all.xOf(step));
+    this.zoomed(this.look.zoom);
   }
 
   zoomed(range) {
     byId("reset-zoom").hidden = range === null && this.charts.every((chart) => chart.zoomY === null);
+    if (range === null) this.close = null;
+    else this.readCloseSoon();
+    this.touch();
+    this.onLook();
+  }
+
+  /** The part in the zoom at the resolution of the screen; until it is there, the coarse lines stand in for it. */
+  async readClose() {
+    const steps = this.zoomSteps;
+    if (!steps) return;
+    const { lines } = await this.readLines({ x_from: steps[0], x_to: steps[1] });
+    if (this.zoomSteps?.join() !== steps.join()) return;
+    this.close = lines;
     this.touch();
   }
 
@@ -94,3 +166,5 @@ export class Charts {
     for (const chart of this.charts) chart.touch();
   }
 }
+
+const EMPTY = { axes: [], lines: [] };

@@ -3,6 +3,7 @@
 import { Charts } from "./charts.js";
 import { byId, debounce, fetchJson } from "./dom.js";
 import { Hub } from "./hub.js";
+import { keepInAddress, mountLooks } from "./looks.js";
 import { Parts } from "./parts.js";
 import { Samples } from "./samples.js";
 import { Scrubber } from "./scrubber.js";
@@ -10,24 +11,22 @@ import { RunSocket } from "./socket.js";
 import { State } from "./state.js";
 import { mountTabs } from "./tabs.js";
 
-const MAX_POINTS = 600;
 const config = JSON.parse(byId("run-config").textContent);
 const { root } = config;
+let { position } = config;
 
-const charts = new Charts(config.groups, (step) => page.goTo(step));
+const charts = new Charts(config.groups, {
+  read: (parameters) => fetchJson(`${root}series/`, { ...parameters, up_to: position.after }),
+  onPick: (step) => page.goTo(step),
+  onLook: () => keepInAddress(charts),
+});
+const showAsAsked = mountLooks(charts);
 const samples = new Samples(root, config.roles);
 const page = new Hub(config);
 const parts = new Parts(page);
 const state = new State(page, () => parts.renew(new Set(["status"])));
 const scrubber = new Scrubber(page);
 page.goTo = (step) => scrubber.go(step);
-
-async function loadSeries(position) {
-  const { series, marks } = await fetchJson(`${root}series/`, { max_points: MAX_POINTS, up_to: position.after });
-  charts.load(series, marks);
-  scrubber.take(marks);
-  showCurves();
-}
 
 function showCurves() {
   byId("curves-empty").hidden = charts.hasPoints;
@@ -38,9 +37,10 @@ const reloadSeries = debounce(() => readAgain(), 200);
 
 function takeEvents(events) {
   const rows = [];
+  position = { after: events.at(-1).seq, attempt: events.at(-1).attempt };
   for (const event of events) {
     if (event.kind === "metric") {
-      if (!charts.append(event.step, event.data.values)) reloadSeries();
+      if (!charts.append(event)) reloadSeries();
     } else if (event.kind === "sample") {
       rows.push(event.data);
     } else if (event.mark) {
@@ -58,7 +58,10 @@ async function readAgain() {
   socket.drop();
   try {
     const fresh = await fetchJson(`${root}state/`);
-    await Promise.all([loadSeries(fresh.position), samples.search()]);
+    ({ position } = fresh);
+    await Promise.all([charts.load(), samples.search()]);
+    scrubber.take(charts.marked);
+    showCurves();
     state.take(fresh.state);
     page.tell("state", fresh.state);
     page.tell("again");
@@ -94,13 +97,6 @@ page.on("vitals", (vitals) => state.vitals(vitals));
 const samplesOf = debounce((step) => samples.ofStep(step), 200);
 byId("sample-step").addEventListener("click", () => scrubber.toNow());
 
-byId("smoothing").addEventListener("input", (event) => {
-  const weight = Number(event.target.value);
-  byId("smoothing-value").textContent = weight ? weight.toFixed(2) : "off";
-  charts.smoothBy(weight);
-});
-byId("reset-zoom").addEventListener("click", () => charts.resetZoom());
-
 samples.load(config.samples);
 mountTabs(byId("tabs"), (shown) => {
   parts.show(shown);
@@ -108,4 +104,9 @@ mountTabs(byId("tabs"), (shown) => {
 });
 showCurves();
 scrubber.begin(config.at);
-loadSeries(config.position).then(() => socket.open(), () => socket.again());
+charts.load().then(() => {
+  showCurves();
+  showAsAsked();
+  scrubber.take(charts.marked);
+  socket.open();
+}, () => socket.again());

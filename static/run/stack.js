@@ -1,6 +1,6 @@
 /** A chart whose series add up: bars while there are few steps, areas later, and in words what takes most lately. */
 
-import { placeOf } from "../charts/axes.js";
+import { AXES, placeOf } from "../charts/axes.js";
 import { markTrace } from "../charts/marks.js";
 import { smooth } from "../charts/smoothing.js";
 import { tableOf } from "../charts/table.js";
@@ -27,8 +27,9 @@ export class Stack extends Chart {
 
   /** The series that have points, on common steps; a remainder holds what its parts leave of the whole. */
   get parts() {
-    const lines = this.config.series.map((series) => [series, this.all.lines.get(series.name)]).filter(([, line]) => line?.steps.length);
+    const lines = this.config.series.map((series) => [series, this.all.line(series.name)]).filter(([, line]) => line.steps.length);
     this.steps = [...new Set(lines.flatMap(([, line]) => line.steps))].sort((a, b) => a - b);
+    const x = this.steps.map((step) => this.all.xOf(step));
     const places = new Map(this.steps.map((step, place) => [step, place]));
     const found = new Map();
     for (const [series, line] of lines) {
@@ -39,7 +40,7 @@ export class Stack extends Chart {
     return lines.map(([series]) => {
       const inside = (series.rest?.parts ?? []).filter((name) => found.has(name)).map((name) => found.get(name));
       const values = found.get(series.name).map((whole, place) => Math.max(0, whole - sum(inside.map((part) => part[place]))));
-      return { ...series, label: series.rest && !inside.length ? series.rest.whole : series.label, x: this.steps, y: values };
+      return { ...series, label: series.rest && !inside.length ? series.rest.whole : series.label, x, y: values };
     });
   }
 
@@ -48,7 +49,7 @@ export class Stack extends Chart {
   }
 
   fillTable() {
-    if (this.table.closest("details").open) this.table.replaceChildren(tableOf(this.parts, "step"));
+    if (this.table.closest("details").open) this.table.replaceChildren(tableOf(this.parts, AXES[this.look.axis].title));
   }
 
   traces() {
@@ -58,12 +59,12 @@ export class Stack extends Chart {
     const edge = { width: 0.75, color: token("--sheet") };
     const traces = parts.map((part, place) => {
       const colour = token(`--${part.tint}`);
-      const base = { x: this.steps, y: smoothed[place], meta: part.name, hovertemplate: `${part.label}: ${this.hoverFormat}<extra></extra>` };
+      const base = { x: part.x, y: smoothed[place], meta: part.name, hovertemplate: `${part.label}: ${this.hoverFormat}<extra></extra>` };
       if (few) return { ...base, type: "bar", marker: { color: colour, line: edge } };
       return { ...base, type: "scatter", mode: "lines", stackgroup: "parts", fillcolor: colour, line: edge };
     });
     const totals = this.steps.map((_, place) => sum(smoothed.map((values) => values[place])));
-    if (this.addsUp) traces.push({ type: "scatter", mode: "lines", x: this.steps, y: totals, line: { width: 0 }, hovertemplate: `Together: ${this.hoverFormat}<extra></extra>` });
+    if (this.addsUp) traces.push({ type: "scatter", mode: "lines", x: parts[0]?.x ?? [], y: totals, line: { width: 0 }, hovertemplate: `Together: ${this.hoverFormat}<extra></extra>` });
     if (this.all.marks.length) traces.push(markTrace(this.all.marks));
     return traces;
   }

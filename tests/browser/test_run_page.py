@@ -163,6 +163,29 @@ def test_a_zoom_survives_new_points(visit: Visit, run: Run, ada: User) -> None:
     expect(page.locator("#reset-zoom")).to_be_hidden()
 
 
+def test_a_zoom_shows_every_point_and_the_address_keeps_how_curves_look(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, metric_events(2000))
+    page = open_run(visit, run, ada)
+    plot = "document.querySelector('#chart-1 [data-plot]')"
+    page.locator("#chart-1 .scatterlayer .js-line").first.scroll_into_view_if_needed()
+    solver = page.evaluate(f"{plot}.data.findIndex((trace) => trace.meta === 'reward/solver')")
+    assert page.evaluate(f"{plot}.data[{solver}].x.length") == 501
+    assert page.evaluate(f"{plot}.data[{solver - 1}].fill") == "toself"
+    page.locator("#x-axis").select_option("time")
+    page.locator("#log-values").check()
+    expect(page).to_have_url(re.compile(r"\?x=time&log=1$"))
+    page.goto(f"{page.url.partition('?')[0]}?x=time&steps=500-599")
+    expect(page.locator("#x-axis")).to_have_value("time")
+    expect(page.locator("#reset-zoom")).to_be_visible()
+    page.locator("#chart-1 summary").click()
+    expect(page.locator("#chart-1 tbody tr")).to_have_count(100)
+    assert page.evaluate(f"{plot}.data.find((trace) => trace.meta === 'reward/solver').y[0]") == 50
+    page.locator("#x-axis").select_option("tokens")
+    expect(page.locator("#x-axis")).to_have_value("step")
+    tell(run, metric_events(1, first=2001))
+    expect(page.locator("#chart-1 [data-now='reward/solver']")).to_have_text("200")
+
+
 def test_a_line_grows_while_it_is_watched(visit: Visit, run: Run, ada: User) -> None:
     tell(run, metric_events(60))
     page = open_run(visit, run, ada)

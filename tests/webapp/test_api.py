@@ -269,7 +269,7 @@ def test_metrics_are_read_by_name(api: Script, told: Run) -> None:
     assert {"reward/solver", "eval/accuracy_sampled"} <= set(names)
     series = api("get", f"{path}?names=reward/solver,nothing/here").json()["series"]
     assert series["reward/solver"]["steps"] == list(range(1, 21))
-    assert series["nothing/here"] == {"steps": [], "values": [], "total": 0}
+    assert series["nothing/here"] == {"steps": [], "values": [], "low": [], "high": [], "total": 0}
     thinned = api("get", f"{path}?names=reward/solver&max_points=10").json()["series"]["reward/solver"]
     assert thinned["total"] == 20 > len(thinned["steps"])
 

@@ -173,6 +173,8 @@ ROWS = [
     *(inside("run_part", "run", part) for part in ("head", "vitals", *SHARED_TABS, *INNER_TABS)),
     deed("run_share_revoke", "run", "link"),
     inside("run_sample", "run", "seq"),
+    page("compare_series"),
+    inside("compare_series", query="run"),
     # The fleet does not exist for people who are not operators.
     page("fleet", ada=404, ben=404, cyn=404),
     *(page("worker_action", "worker", a, verb="post", ada=404, ben=404, cyn=404) for a in ("drain", "undrain")),

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.factories import mae_events, make_experiment, make_run, metric_events, next_attempt, tell
+from tests.wire import floats, lines_of
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.services import create_share_link, revoke_share_link
@@ -87,7 +88,7 @@ def test_charts_that_every_method_has_follow_its_own(run: Run, ada: User, as_: C
     assert (split["kind"], split["overlaps"], charts["Mismatch"]["on_demand"]) == ("stack", False, True)
     whole = next(line for line in split["series"] if line["name"] == "time/rollout_s")
     assert whole["rest"] == {"parts": ["time/decode_s", "time/prefill_s"], "whole": "Play"}
-    series = as_(ada).get(reverse("run_series", args=[run.pk])).json()["series"]
+    series = lines_of(as_(ada).get(reverse("run_series", args=[run.pk])).json())
     assert series["time/decode_s"]["steps"] == series["time/rollout_s"]["steps"] == list(range(1, 11))
 
 
@@ -171,16 +172,47 @@ def test_a_waiting_run_says_what_it_waits_for(workspace: Workspace, ada: User, a
 
 def test_series_are_exact_and_end_where_asked(run: Run, ada: User, as_: Callable[[User], Client]) -> None:
     url = reverse("run_series", args=[run.pk])
-    lines = as_(ada).get(url, {"name": ["reward/solver", "eval/accuracy_sampled", "nothing"]}).json()
-    assert lines["series"]["reward/solver"]["steps"] == list(range(1, 11))
-    assert lines["series"]["eval/accuracy_sampled"]["steps"] == [0, 10]
-    assert lines["series"]["nothing"] == {"steps": [], "values": [], "total": 0}
-    assert lines["marks"] == [{"step": 10, "kind": "checkpoint", "text": "Checkpoint"}]
-    early = as_(ada).get(url, {"name": "reward/solver", "up_to": "8"}).json()
-    assert early["series"]["reward/solver"]["steps"] == [1]
+    answer = as_(ada).get(url, {"name": ["reward/solver", "eval/accuracy_sampled", "nothing"]}).json()
+    lines = lines_of(answer)
+    assert lines["reward/solver"]["steps"] == list(range(1, 11))
+    assert len(lines["reward/solver"]["y"]) == 10
+    assert lines["eval/accuracy_sampled"]["steps"] == [0, 10]
+    assert lines["nothing"] == {"steps": [], "y": [], "total": 0}
+    assert answer["marks"] == [{"step": 10, "kind": "checkpoint", "text": "Checkpoint"}]
+    early = lines_of(as_(ada).get(url, {"name": "reward/solver", "up_to": "8"}).json())
+    assert early["reward/solver"]["steps"] == [1]
 
 
-@pytest.mark.parametrize("parameters", [{"max_points": "x"}, {"max_points": "-1"}, {"max_points": "9" * 30}])
+def test_a_long_line_comes_with_its_extremes_and_more_of_it_on_a_zoom(
+    workspace: Workspace, ada: User, as_: Callable[[User], Client]
+) -> None:
+    """300 values n / 10 at 100 places are stretches of 3 steps; the last of them holds the points 297 to 299 and 300 alone."""
+    run = make_run(make_experiment(workspace, ada))
+    tell(run, metric_events(300))
+    url = reverse("run_series", args=[run.pk])
+    line = lines_of(as_(ada).get(url, {"name": "reward/solver", "pixels": "100"}).json())["reward/solver"]
+    assert (line["steps"][:2], line["total"]) == ([2, 5], 300)
+    assert line["y"][1] == pytest.approx(0.4)
+    assert (line["low"][1], line["high"][1]) == pytest.approx((0.3, 0.5))
+    close = lines_of(as_(ada).get(url, {"name": "reward/solver", "x_from": "10", "x_to": "14"}).json())
+    assert close["reward/solver"] == {"steps": [10, 11, 12, 13, 14], "y": [1.0, 1.1, 1.2, 1.3, 1.4], "total": 5}
+
+
+def test_steps_are_laid_along_time_tokens_and_questions(
+    workspace: Workspace, ada: User, as_: Callable[[User], Client]
+) -> None:
+    run = make_run(make_experiment(workspace, ada))
+    values = [{"tokens/sampled_total": 100.0 * n, "reward/solver": 0.5} for n in (1, 2, 4)]
+    tell(run, [{**event, "data": {"values": said}} for event, said in zip(metric_events(3), values, strict=True)])
+    url = reverse("run_series", args=[run.pk])
+    along = {axis: as_(ada).get(url, {"along": axis}).json()["along"] for axis in ("time", "tokens", "questions", "")}
+    assert floats(along["time"]["x"]) == [0.0, 1.0, 2.0]
+    assert floats(along["tokens"]["x"]) == [100.0, 200.0, 400.0]
+    assert floats(along["questions"]["x"]) == []
+    assert along[""] is None
+
+
+@pytest.mark.parametrize("parameters", [{"pixels": "x"}, {"x_from": "-1"}, {"up_to": "9" * 30}])
 def test_a_number_that_makes_no_sense_reads_as_not_given(
     parameters: dict[str, str], run: Run, ada: User, as_: Callable[[User], Client]
 ) -> None:

@@ -208,8 +208,12 @@ class ExperimentDetailSerializer(ExperimentSerializer):
 
 class SeriesSerializer(serializers.Serializer[Any]):
     steps = serializers.ListField(child=serializers.IntegerField())
-    values = serializers.ListField(child=serializers.FloatField(allow_null=True))
-    total = serializers.IntegerField(help_text="Points stored; more than listed where the line was thinned.")
+    values = serializers.ListField(
+        child=serializers.FloatField(allow_null=True), help_text="The mean where a place stands for several points."
+    )
+    low = serializers.ListField(child=serializers.FloatField(allow_null=True), help_text="The least of those points.")
+    high = serializers.ListField(child=serializers.FloatField(allow_null=True), help_text="The greatest of them.")
+    total = serializers.IntegerField(help_text="Points the line stands for; more than listed where it was thinned.")
 
 
 class MetricsSerializer(serializers.Serializer[Any]):
@@ -220,6 +224,8 @@ class MetricsSerializer(serializers.Serializer[Any]):
 class MetricsQuery(serializers.Serializer[Any]):
     names = serializers.CharField(required=False, default="", help_text="Metric names, separated by commas.")
     max_points = serializers.IntegerField(required=False, default=600, min_value=10, max_value=10_000)
+    x_from = serializers.IntegerField(required=False, default=None, min_value=0, help_text="First step wanted.")
+    x_to = serializers.IntegerField(required=False, default=None, min_value=0, help_text="Last step wanted.")
 
 
 class EventSerializer(serializers.Serializer[Any]):

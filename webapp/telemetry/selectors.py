@@ -24,6 +24,7 @@ __all__ = [
     "checkpoints",
     "evaluations",
     "events_after",
+    "first_event_t",
     "leagues",
     "logs",
     "marks",
@@ -69,6 +70,12 @@ def first_seq_after_attempt(run_id: UUID, attempt: int) -> int | None:
     """Where later attempts began to write, or None while they have written nothing."""
     first: int | None = Event.objects.filter(run_id=run_id, attempt__gt=attempt).aggregate(first=Min("seq"))["first"]
     return first
+
+
+def first_event_t(run: Run) -> float:
+    """When the run began to speak, as Unix time; 0 while it has not."""
+    t: float | None = Event.objects.filter(run=run).order_by("seq").values_list("t", flat=True).first()
+    return t or 0.0
 
 
 def position(run: Run) -> dict[str, int]:

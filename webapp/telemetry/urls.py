@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from webapp.telemetry import views
+from webapp.telemetry import series_views, views
 
 
 def _pages(root: str, name: str) -> list[URLPattern]:
@@ -10,7 +10,7 @@ def _pages(root: str, name: str) -> list[URLPattern]:
         path(root, views.page, name=name),
         path(f"{root}state/", views.state, name=f"{name}_state"),
         path(f"{root}moment/", views.moment, name=f"{name}_moment"),
-        path(f"{root}series/", views.series, name=f"{name}_series"),
+        path(f"{root}series/", series_views.series, name=f"{name}_series"),
         path(f"{root}samples/", views.samples, name=f"{name}_samples"),
         path(f"{root}samples/<int:seq>/", views.sample, name=f"{name}_sample"),
         path(f"{root}log/", views.log, name=f"{name}_log"),
@@ -19,6 +19,7 @@ def _pages(root: str, name: str) -> list[URLPattern]:
 
 
 urlpatterns = [
+    path("compare/series/", series_views.compare_series, name="compare_series"),
     path("runs/<uuid:run_id>/shares/<int:link_id>/revoke/", views.revoke_share, name="run_share_revoke"),
     *_pages("runs/<uuid:run_id>/", "run"),
     *_pages("s/<str:secret>/", "share"),

@@ -50,8 +50,3 @@ def _seen(request: HttpRequest, run_id: UUID | None, secret: str) -> Viewing:
     run = run_for(request.user, run_id)
     may_edit = can_edit(request.user, run.experiment.workspace)
     return Viewing(run=run, root=reverse("run", args=[run_id]), is_shared=False, may_edit=may_edit)
-
-
-def as_json(series: Any) -> dict[str, Any]:
-    """A line of a chart as the page's script reads it."""
-    return {"steps": series.steps, "values": series.values, "total": series.total}

@@ -18,10 +18,10 @@ from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
 from webapp.telemetry.state import run_state
 from webapp.telemetry.tabs import tabs_of
-from webapp.telemetry.viewing import Viewing, as_json, viewing
+from webapp.telemetry.viewing import Viewing, viewing
 from webapp.telemetry.vitals import vitals
 
-MAX_POINTS, PAGE, LOG_PAGE = 2000, 50, 200
+PAGE, LOG_PAGE = 50, 200
 REGIONS = {"head": "runs/_head.html", "vitals": "runs/_vitals.html"}
 """Parts that stand above the tabs."""
 
@@ -63,19 +63,6 @@ def moment(request: HttpRequest, seen: Viewing) -> HttpResponse:
     seq = moments.seq_at(seen.run, step)
     found = {"step": step, "t": moments.clock_at(seen.run, seq), "vitals": vitals(seen.run, up_to=seq)}
     return JsonResponse(found)
-
-
-@viewing
-def series(request: HttpRequest, seen: Viewing) -> HttpResponse:
-    """Lines of the run's charts, or of the metrics named."""
-    lens, asked = lens_of(seen.run), request.GET.getlist("name")[:100]
-    max_points = min(max(_number(request.GET, "max_points") or 600, 4), MAX_POINTS)
-    up_to = _number(request.GET, "up_to")
-    lines = selectors.metric_series(seen.run, asked or lens.metric_names, max_points, up_to=up_to)
-    if not asked:
-        lines |= selectors.stacked_series(seen.run, lens.stacked_names, max_points, up_to=up_to)
-    found = {name: as_json(line) for name, line in lines.items()}
-    return JsonResponse({"series": found, "marks": selectors.marks(seen.run)})
 
 
 @viewing
