@@ -18,5 +18,6 @@ urlpatterns = [
     path("", include("webapp.workspaces.urls")),
     path("", include("webapp.compare.urls")),
     path("", include("webapp.experiments.urls")),
+    path("", include("webapp.orders.urls")),
     path("", include("webapp.telemetry.urls")),
 ]

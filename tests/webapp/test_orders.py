@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from django.http import Http404
+from django.test import Client
+from django.urls import reverse
 
 from tests.factories import START_T, metric_events, next_attempt, tell
 from training_core.spec.io import SpecError
@@ -13,6 +15,7 @@ from webapp.experiments.models import Run
 from webapp.orders import services
 from webapp.orders.models import RunOrder
 from webapp.orders.selectors import effective_spec, waiting_lines
+from webapp.telemetry import selectors
 from webapp.workspaces.models import AuditEvent
 from webapp.workspaces.selectors import PermissionDenied
 
@@ -78,3 +81,23 @@ def test_an_answer_is_forgotten_when_a_later_attempt_drops_its_event(run: Run, a
     assert (order.acked_seq, order.outcome) == (None, None)
     assert [line["id"] for line in waiting_lines(run.pk)] == [1]
     assert effective_spec(run) == run.spec
+
+
+def test_the_tab_shows_knobs_and_what_became_of_orders(run: Run, ada: User, ben: User, client: Client) -> None:
+    client.force_login(ada)
+    part = reverse("run_part", args=[run.pk, "steer"])
+    assert 'name="path" value="method.loss.kl_coef"' in client.get(part).text
+    headers = {"HX-Request": "true"}
+    page = client.post(reverse("turn_knob", args=[run.pk]), {"path": LR, "value": "0.5"}, headers=headers).text
+    assert "0.5 is asked for" in page
+    page = client.post(reverse("turn_knob", args=[run.pk]), {"path": LR, "value": "much"}, headers=headers).text
+    assert "must be a number" in page
+    tell(run, [answer(1, 1)])
+    page = client.get(part).text
+    assert "The run began with 1e-06" in page
+    assert "Done." in page
+    client.force_login(ben)
+    assert "editors of the workspace may turn them" in client.get(part).text
+    assert selectors.marks(run) == [
+        {"step": 2, "kind": "change", "command": "knob", "text": f"Ada: {LR} 1e-06 → 0.5"},
+    ]

@@ -105,6 +105,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "tag": {"deed": "tag", "run": "RUN", "tags": "paper"},
     "compare": {"deed": "compare", "run": "RUN"},
     "view": {"page": "runs", "name": "Mine", "query": "status=failed"},
+    "knob": {"path": "method.optimizer.lr", "value": "0.5"},
+    "question": {"action": "remove", "question": "3+4"},
     "empty": {},
 }
 
@@ -172,6 +174,8 @@ ROWS = [
     *(inside(name, "run") for name in ("run", "run_state", "run_moment", "run_series", "run_samples", "run_log")),
     *(inside("run_part", "run", part) for part in ("head", "vitals", *SHARED_TABS, *INNER_TABS)),
     deed("run_share_revoke", "run", "link"),
+    deed("turn_knob", "run", data="knob"),
+    deed("change_pool", "run", data="question"),
     inside("run_sample", "run", "seq"),
     page("compare_series"),
     inside("compare_series", query="run"),

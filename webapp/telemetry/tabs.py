@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from webapp.experiments.selectors import share_links_of, transitions_of
+from webapp.orders.steering import steering
 from webapp.telemetry import selectors
 from webapp.telemetry.comparison import compared_suites
 from webapp.telemetry.lens import Lens
@@ -56,6 +57,10 @@ def _history(seen: Viewing) -> dict[str, Any]:
     return {"transitions": transitions_of(seen.run), "share_links": share_links_of(seen.run)}
 
 
+def _steer(seen: Viewing) -> dict[str, Any]:
+    return steering(seen.run)
+
+
 TABS: tuple[Tab, ...] = (
     Tab(
         slug="evaluation",
@@ -63,6 +68,14 @@ TABS: tuple[Tab, ...] = (
         template="runs/_evaluation.html",
         context=_evaluation,
         refresh=("evaluation",),
+    ),
+    Tab(
+        slug="steer",
+        title="Steer",
+        template="orders/_steer.html",
+        context=_steer,
+        for_shared=False,
+        refresh=("change", "status"),
     ),
     Tab(slug="log", title="Log", template="runs/_log.html", module="run/log.js"),
     Tab(slug="spec", title="Spec", template="runs/_spec.html", context=_spec),
