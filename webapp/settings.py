@@ -60,6 +60,7 @@ INSTALLED_APPS = [
     "webapp.telemetry",
     "webapp.orders",
     "webapp.compare",
+    "webapp.review",
     "webapp.live",
     "webapp.fleet",
     "webapp.notices",

@@ -19,5 +19,6 @@ urlpatterns = [
     path("", include("webapp.compare.urls")),
     path("", include("webapp.experiments.urls")),
     path("", include("webapp.orders.urls")),
+    path("", include("webapp.review.urls")),
     path("", include("webapp.telemetry.urls")),
 ]

@@ -99,5 +99,5 @@ def test_the_tab_shows_knobs_and_what_became_of_orders(run: Run, ada: User, ben:
     client.force_login(ben)
     assert "editors of the workspace may turn them" in client.get(part).text
     assert selectors.marks(run) == [
-        {"step": 2, "kind": "change", "command": "knob", "text": f"Ada: {LR} 1e-06 → 0.5"},
+        {"step": 2, "kind": "change", "text": "Ada: Done."},
     ]

@@ -28,6 +28,7 @@ from webapp.jobs.folders import job_folder
 from webapp.jobs.models import Job
 from webapp.jobs.services import ask
 from webapp.notices.models import Channel
+from webapp.review.services import add_comment
 from webapp.telemetry.tabs import TABS
 from webapp.workspaces.models import Workspace
 
@@ -105,6 +106,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "tag": {"deed": "tag", "run": "RUN", "tags": "paper"},
     "compare": {"deed": "compare", "run": "RUN"},
     "view": {"page": "runs", "name": "Mine", "query": "status=failed"},
+    "verdict": {"run": "RUN", "episode": "1-0", "turn": "1", "label": "right"},
+    "comment": {"place_kind": "run", "place": "", "text": "Hm"},
+    "mark": {"episode": "1-0", "kind": "pin"},
     "knob": {"path": "method.optimizer.lr", "value": "0.5"},
     "question": {"action": "remove", "question": "3+4"},
     "empty": {},
@@ -176,6 +180,16 @@ ROWS = [
     deed("run_share_revoke", "run", "link"),
     deed("turn_knob", "run", data="knob"),
     deed("change_pool", "run", data="question"),
+    # What people say of a run: viewers read it, editors take part.
+    page("review"),
+    inside("review_side"),
+    inside("review_item", query="judged"),
+    deed("review_answer", data="verdict"),
+    deed("review_undo"),
+    deed("add_comment", "run", data="comment"),
+    deed("edit_comment", "comment", data="comment"),
+    deed("delete_comment", "comment"),
+    deed("mark_sample", "run", data="mark"),
     inside("run_sample", "run", "seq"),
     page("compare_series"),
     inside("compare_series", query="run"),
@@ -255,6 +269,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "token": token.pk,
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
         "link": link.pk,
+        "comment": add_comment(actor=ada, run_id=run.pk, place_kind="run", place="", text="Hm").pk,
         "share_secret": share_secret,
         "view": save_view(actor=ada, workspace=workspace, page="runs", name="Failed", query="status=failed").pk,
         "sign_in_secret": create_sign_in_link(ada),
@@ -267,6 +282,9 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
 def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
     address = reverse(row.name, args=[world.get(arg, arg) for arg in row.args])
     query = f"{row.query}={world['run']}" if row.query in {"clone", "run"} else row.query
+    run = world["run"]
+    queries = {"clone": f"clone={run}", "judged": f"run={run}&episode=1-0&turn=1"}
+    query = queries.get(row.query, row.query)
     body = json.loads(json.dumps(BODIES[row.data or "empty"]).replace("RUN", str(world["run"])))
     options: dict[str, Any] = {} if row.verb == "get" else {"data": body}
     if row.name.startswith("api_") and row.verb != "get":

@@ -28,3 +28,8 @@ _MAKERS: Mapping[str, Callable[[Any], Domain | Games]] = {
 def make_domain(task: TaskSpec) -> Domain | Games:
     """The domain of a task, or its games; raises ``DataError`` where its file or a package it needs cannot be used."""
     return _MAKERS[task.kind](task)
+
+
+def verifies(kind: str) -> bool:
+    """Whether the domain of a kind of task can solve every well-posed question by rule."""
+    return bool(getattr(_MAKERS[kind], "has_verifier", False))

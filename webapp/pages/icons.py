@@ -5,6 +5,9 @@ PATHS: dict[str, str] = {
     "methods": "M3 4h6v6H3z M15 14h6v6h-6z M9 7h9v7 M15 17H6v-7",
     "compose": "M4 20l1-4L16 5l3 3L8 19z M13.5 7.5l3 3 M13 20h7",
     "experiments": "M3 3v18h18 M7 16l4-6 3 3 5-8",
+    "pin": "M9 3h6l-1 7 4 4H6l4-4z M12 14v7",
+    "flag": "M5 21V4h13l-3 4.5 3 4.5H5",
+    "review": "M3 4h18v13h-9l-5 4v-4H3z M8 10.5l3 3 5.5-6",
     "fleet": "M3 4h18v6H3z M3 14h18v6H3z M7 7h2 M7 17h2 M13 7h4 M13 17h4",
     "people": "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7z M2.5 20c0-3.6 2.7-6 6.5-6s6.5 2.4 6.5 6 M16 4.4a3.4 3.4 0 0 1 0 6.2 "
     "M17.5 14.3c2.4.7 4 2.8 4 5.7",

@@ -28,7 +28,8 @@ def event_mark(kind: str, step: int, data: dict[str, Any]) -> dict[str, Any] | N
         return {"step": step, "kind": "checkpoint", "text": "Checkpoint"}
     if kind == CHANGE and data.get("obeyed", True):
         mark = "override" if data.get("command") == OVERRULE else "change"
-        return {"step": step, "kind": mark, "text": str(data.get("text", ""))[:300]}
+        text = ": ".join(filter(None, (data.get("by"), data.get("text"))))
+        return {"step": step, "kind": mark, "text": text[:300]}
     return None
 
 

@@ -148,40 +148,6 @@ def checkpoints(run: Run) -> list[Event]:
     return list(Event.objects.filter(run=run, kind=EventKind.CHECKPOINT).order_by("-seq")[:MAX_PAGE])
 
 
-<<<<<<< HEAD
-=======
-def marks(run: Run) -> list[dict[str, Any]]:
-    """What charts mark on their time axis: checkpoints, what people changed, and the steps where a later attempt took over."""
-    rows = Event.objects.filter(run=run)
-    saved = rows.filter(kind=EventKind.CHECKPOINT).order_by("seq").values_list("step", flat=True)
-    found = [{"step": step, "kind": "checkpoint", "text": "Checkpoint"} for step in saved]
-    changes = rows.filter(kind=EventKind.CHANGE, data__obeyed=True).order_by("seq").values_list("step", "data")
-    found += [
-        {"step": step, "kind": "change", "command": data["command"], "text": change_words(data)}
-        for step, data in changes
-    ]
-    if run.attempt > 1:
-        starts = rows.order_by("attempt").values("attempt").annotate(step=Min("step"))
-        later = list(starts)[1:]
-        found += [
-            {"step": row["step"], "kind": "restart", "text": f"Attempt {row['attempt']} went on"} for row in later
-        ]
-    return found
-
-
-def change_words(data: dict[str, Any]) -> str:
-    """What a person changed, as a mark says it: "Ada: method.optimizer.lr 0.001 → 0.0005"."""
-    match data["command"]:
-        case "knob":
-            words = f"{data['what']} {data['before']} → {data['after']}"
-        case "overrule":
-            words = f"a verdict on {data['episode']} overruled"
-        case _:
-            words = f"question {'added' if data['after'] else 'marked as bad'}"
-    return f"{data['by']}: {words}" if data["by"] else words
-
-
->>>>>>> 04919b7 (Steer a run from its page)
 def logs(
     run: Run, *, levels: Sequence[str] = (), text: str = "", before: int | None = None, limit: int = 200
 ) -> list[dict[str, Any]]:

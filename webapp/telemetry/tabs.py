@@ -12,6 +12,7 @@ import yaml
 
 from webapp.experiments.selectors import share_links_of, transitions_of
 from webapp.orders.steering import steering
+from webapp.review.notes import marks_by_name, threads_of
 from webapp.telemetry import selectors
 from webapp.telemetry.comparison import compared_suites
 from webapp.telemetry.lens import Lens
@@ -57,6 +58,10 @@ def _history(seen: Viewing) -> dict[str, Any]:
     return {"transitions": transitions_of(seen.run), "share_links": share_links_of(seen.run)}
 
 
+def _notes(seen: Viewing) -> dict[str, Any]:
+    return {"threads": threads_of(seen.run), "marked": marks_by_name(seen.run)}
+
+
 def _steer(seen: Viewing) -> dict[str, Any]:
     return steering(seen.run)
 
@@ -86,6 +91,7 @@ TABS: tuple[Tab, ...] = (
         context=_checkpoints,
         refresh=("checkpoint",),
     ),
+    Tab(slug="notes", title="Notes", template="review/_notes.html", context=_notes, for_shared=False),
     Tab(
         slug="history",
         title="History",
