@@ -112,7 +112,7 @@ class Comment(models.Model):
     """The remark it answers."""
     text = models.TextField()
     by = models.ForeignKey(PERSON, null=True, on_delete=models.SET_NULL, related_name="+")
-    mentions: models.ManyToManyField[User, models.Model] = models.ManyToManyField(PERSON, related_name="+")
+    mentions: "models.ManyToManyField[User, models.Model]" = models.ManyToManyField(PERSON, related_name="+")
     """Members who are named in the text with an @."""
     at = models.DateTimeField(auto_now_add=True)
     edited_at = models.DateTimeField(null=True, blank=True)
