@@ -74,6 +74,8 @@ class Run:
         self._watch = Stopwatch()
         self._machine = MachineMeter(self.folder)
         self._step = 0
+        self._num_tokens = 0
+        """Tokens sampled for training."""
         self._begins = True
         """Whether there is nothing in the folder to go on from."""
         self._totals = {"tokens/sampled_total": 0, "questions/asked_total": 0}
@@ -216,6 +218,7 @@ class Run:
             # Orders to the run that this one left are in its spec, as far as they are meant to go on.
             self._orders.restore(state["orders"] if is_own else {**state["orders"], "knobs": {}})
             self.spec = self._orders.spec
+        self._num_tokens = state.get("num_tokens", 0) if is_own else 0  # checkpoints of 0.3 do not count
         self._method.load_state_dict(state["method"])
         self._learner.load_state_dict(state["learner"])
         self._totals |= state.get("totals", {})
@@ -229,7 +232,7 @@ class Run:
         self._commands.playing = True
         if self._begins:
             self._evaluate()
-        while self._step < self.spec.steps:
+        while self._step < self.spec.steps and not self._is_spent:
             self._heed_commands()
             if self._commands.ending:
                 self._save()
@@ -237,16 +240,28 @@ class Run:
             self._obey_orders()
             self._report.step = self._step = self._step + 1
             self._one_step()
-            last = self._step == self.spec.steps
+            last = self._step == self.spec.steps or self._is_spent
             if last or self._step % self.spec.evaluation.every == 0:
                 self._evaluate()
             if last or self._commands.wants_checkpoint or self._step % self.spec.checkpoint.every == 0:
                 self._save()
+        if self._step < self.spec.steps:
+            return (
+                RunPhase.SUCCEEDED,
+                f"Sampled {self._num_tokens:,} tokens, all it may, by step {self._step} of {self.spec.steps}.",
+            )
         return RunPhase.SUCCEEDED, f"Finished all {self.spec.steps} steps."
+
+    @property
+    def _is_spent(self) -> bool:
+        """Whether the budget of tokens is used up."""
+        budget = self.spec.resources.max_tokens
+        return budget is not None and self._num_tokens >= budget
 
     def _one_step(self) -> None:
         """Roll out, update, blend, publish. Ahead, the next rollout runs beside the update, with the weights published before it."""
         played = self._rollouts.take(self._step)
+        self._num_tokens += played.num_tokens
         lessons = self._lessons()
         corrections, changes = self._orders.take_corrections()
         if self.spec.learner.ahead and self._step < self.spec.steps:
@@ -369,6 +384,7 @@ class Run:
             snapshots=self._roster.snapshots,
             state={
                 "step": self._step,
+                "num_tokens": self._num_tokens,
                 "seq": self._report.log.seq,
                 "offset": self._report.log.offset,
                 "method": self._method.state_dict(),

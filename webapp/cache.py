@@ -1,4 +1,4 @@
-"""The cache holds counts and nothing else (rates of the API and of sign-in), so the site works on while Redis is away."""
+"""The cache holds counts (rates of the API and of sign-in) and figures of a minute, so the site works on while Redis is away."""
 
 import logging
 from typing import Any

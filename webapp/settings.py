@@ -12,6 +12,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env_str("KUMITE_VAR", str(BASE_DIR / "var")))
 ARTIFACTS_DIR = Path(env_str("KUMITE_ARTIFACTS", str(VAR_DIR / "artifacts")))
 """Each run's folder is ``ARTIFACTS_DIR/runs/<run id>``; made models are cached under ``ARTIFACTS_DIR/models``."""
+DATA_DIR = Path(env_str("KUMITE_DATA", str(VAR_DIR / "data")))
+"""Data sets of the installation: ``.jsonl`` files that the compose page lists and shows. Workers read it under the same path."""
 
 DEBUG = env_bool("KUMITE_DEBUG", False)
 

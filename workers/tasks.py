@@ -1,8 +1,9 @@
-"""The tasks: look for runs and for jobs, look for the dead, and send what people should know."""
+"""The tasks: look for runs and for jobs, look for the dead, send what people should know, and throw away what nobody needs."""
 
 import logging
 
 from webapp.experiments import doorbell as bell
+from webapp.experiments.rehearsal_services import remove_old_rehearsals
 from webapp.fleet import services as fleet
 from webapp.jobs.services import reap_jobs
 from webapp.notices.services import deliver_due
@@ -51,3 +52,10 @@ def reap() -> None:
         logger.warning("leases.expired", extra={"runs": ended})
     if moved := reap_jobs():
         logger.warning("leases.expired", extra={"jobs": moved})
+
+
+@app.task(name="workers.tasks.tidy", ignore_result=True, time_limit=600)
+def tidy() -> None:
+    """Remove rehearsals of yesterday."""
+    if removed := remove_old_rehearsals():
+        logger.info("rehearsals.removed", extra={"count": removed})

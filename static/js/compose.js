@@ -1,12 +1,15 @@
-/** Brings the compose form in step with the server's findings: messages at the fields, YAML, hidden settings opened. */
+/** Brings the compose form in step with the server's findings: messages at the fields, choices that fit, YAML, the drawing. */
+
+import "./gallery.js";
+import * as boxes from "./compose/boxes.js";
+import * as yaml from "./compose/yaml.js";
 
 const form = document.getElementById("compose-form");
-const yaml = document.getElementById("yaml");
 const expert = document.getElementById("expert");
 
 function readState() {
   const element = document.getElementById("compose-state");
-  return element ? JSON.parse(element.textContent) : { errors: {}, yaml: "" };
+  return element ? JSON.parse(element.textContent) : { errors: {}, closed: {}, changed: [], yaml: "" };
 }
 
 function showErrors(errors) {
@@ -20,26 +23,68 @@ function showErrors(errors) {
   }
 }
 
+/** Grey out what does not fit the rest of the form, with the reason below. */
+function showClosed(closed) {
+  for (const list of form.querySelectorAll(".field__closed")) {
+    const id = list.id.slice(0, -"-closed".length);
+    const reasons = closed[id] ?? {};
+    const select = document.getElementById(id);
+    if (!select) continue;
+    const lines = [];
+    for (const option of select.options) {
+      const reason = reasons[option.value];
+      option.disabled = reason !== undefined;
+      if (reason === undefined) continue;
+      const line = document.createElement("li");
+      const name = document.createElement("strong");
+      name.textContent = option.textContent;
+      line.append(name, ` does not fit: ${reason}.`);
+      lines.push(line);
+    }
+    list.replaceChildren(...lines);
+  }
+}
+
+function showChanged(changed) {
+  const ids = new Set(changed);
+  for (const label of form.querySelectorAll("#compose-fields .field__label")) {
+    const id = label.htmlFor || label.id.slice(0, -"-label".length);
+    label.classList.toggle("field__label--changed", ids.has(id));
+  }
+}
+
 function inStep() {
   const state = readState();
   showErrors(state.errors);
-  if (state.yaml && document.activeElement !== yaml) {
-    yaml.value = state.yaml;
-    document.getElementById("yaml-errors").replaceChildren();
-  }
+  showClosed(state.closed);
+  showChanged(state.changed);
+  yaml.show(state.yaml);
+  yaml.number();
+  boxes.refresh();
 }
 
 /** Follow a finding's link even into settings that are not shown. */
 function follow(event) {
   const link = event.target.closest("#compose-check a[href^='#']");
-  if (!link) return;
-  const input = document.getElementById(link.hash.slice(1));
+  const input = link && document.getElementById(link.hash.slice(1));
   if (!input) return;
   event.preventDefault();
   if (input.closest("[data-advanced]")) expert.checked = true;
-  form.querySelector("input[name='view'][value='form']").checked = true;
+  if (form.querySelector("input[name='view'][value='yaml']").checked) {
+    form.querySelector("input[name='view'][value='all']").click();
+  }
+  boxes.openFor(input);
   input.focus();
   input.scrollIntoView({ block: "center" });
+}
+
+/** A column picked below the file becomes the task's field. */
+function pickColumn(event) {
+  const target = event.target.dataset?.columnFor;
+  const input = target && document.getElementById(target);
+  if (!input) return;
+  input.value = event.target.value;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
 function remember() {
@@ -60,8 +105,11 @@ function recall() {
 
 for (const button of form.querySelectorAll("[data-without-script]")) button.hidden = true;
 recall();
+boxes.mount();
+yaml.mount();
 expert.addEventListener("change", remember);
 document.addEventListener("click", follow);
+document.addEventListener("change", pickColumn);
 document.addEventListener("htmx:after:swap", (event) => {
   const target = event.detail?.ctx?.target ?? event.target;
   if (target.id?.endsWith("-block")) {

@@ -96,3 +96,14 @@ def test_a_checkpoint_that_is_gone_is_told_in_a_sentence(runs, parent, model):
 def test_a_start_that_cannot_be_is_refused(start, sentence):
     with pytest.raises(SpecError, match=sentence):
         spec_of("./m", start=start)
+
+
+def test_a_run_ends_in_good_order_when_its_tokens_are_spent(runs, model):
+    folder = runs / "budget"
+    assert Run(small(model, resources={"max_tokens": 1}), folder).execute() is RunPhase.SUCCEEDED
+    last = list(Run(None, folder).events())[-1]["data"]["text"]
+    assert last.startswith("Sampled ")
+    assert last.endswith("tokens, all it may, by step 1 of 6.")
+    assert [event["step"] for event in Run(None, folder).events(EventKind.CHECKPOINT)] == [1]
+    assert Run(small(model, resources={"max_tokens": 1}), folder).execute(resume=True) is RunPhase.SUCCEEDED
+    assert len(list(Run(None, folder).events(EventKind.CHECKPOINT))) == 1

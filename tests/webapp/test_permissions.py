@@ -16,12 +16,15 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from tests.factories import mae_events, make_experiment, make_run, tell
+from training_core.spec.io import parse_spec
 from webapp.accounts.models import User
 from webapp.accounts.services import create_sign_in_link, create_token
 from webapp.compare.models import SavedView
 from webapp.compare.services import save_view
 from webapp.experiments.models import Run
+from webapp.experiments.rehearsal_services import start_rehearsal
 from webapp.experiments.services import create_share_link
+from webapp.experiments.template_services import save_template
 from webapp.fleet.models import Worker
 from webapp.jobs.asking import read_job
 from webapp.jobs.folders import job_folder
@@ -41,6 +44,7 @@ INNER_TABS = [tab.slug for tab in TABS if not tab.for_shared]
 REFUSALS = {401, 403, 404, "login"}
 VERBS = ("get", "post", "put", "patch", "delete")
 Expected = int | str
+MAE = {"method": {"name": "mae"}}
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "mark": {"episode": "1-0", "kind": "pin"},
     "knob": {"path": "method.optimizer.lr", "value": "0.5"},
     "question": {"action": "remove", "question": "3+4"},
+    "template": {"workspace": "dojo", "name": "Ours", "spec": {"method": {"name": "mae"}, "steps": 5}},
     "empty": {},
 }
 
@@ -158,6 +163,13 @@ ROWS = [
     page("compose_check", verb="post", data="mae"),
     page("compose_block", verb="post", data="mae", query="path=task"),
     page("compose_yaml", verb="post", data="yaml"),
+    page("compose_rehearse", verb="post", data="mae", ben=403),
+    inside("compose_rehearsal", "rehearsal"),
+    inside("compose", query="template"),
+    page("templates"),
+    inside("template", "template"),
+    deed("rename_template", "template", data="named"),
+    deed("retire_template", "template"),
     # Experiments and runs.
     page("experiments", ada=302, ben=302, cyn=302),
     page("runs"),
@@ -220,6 +232,10 @@ ROWS = [
     api_deed("api_experiments", data="spec", ada=201),
     api_inside("api_experiment", "experiment"),
     api_deed("api_launch", "experiment", ada=201),
+    api("api_templates"),
+    api_deed("api_templates", data="template", ada=201),
+    api_inside("api_template", "template"),
+    api_deed("api_template", "template", verb="patch", data="named"),
     api("api_runs"),
     api_inside("api_run", "run"),
     api_inside("api_run", "run", verb="patch", data="priority", ada=403, ben=403),
@@ -274,6 +290,8 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "view": save_view(actor=ada, workspace=workspace, page="runs", name="Failed", query="status=failed").pk,
         "sign_in_secret": create_sign_in_link(ada),
         "worker": worker.pk,
+        "rehearsal": start_rehearsal(actor=ada, workspace=workspace, spec=parse_spec(MAE)).pk,
+        "template": save_template(actor=ada, workspace=workspace, name="Mild", spec=parse_spec(MAE)).template_id,
         "ada": ada.pk,
         "ben": ben.pk,
     }
@@ -285,6 +303,8 @@ def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
     run = world["run"]
     queries = {"clone": f"clone={run}", "judged": f"run={run}&episode=1-0&turn=1"}
     query = queries.get(row.query, row.query)
+    starts = {"clone": f"clone={world['run']}", "template": f"template={world['template']}"}
+    query = starts.get(row.query, row.query)
     body = json.loads(json.dumps(BODIES[row.data or "empty"]).replace("RUN", str(world["run"])))
     options: dict[str, Any] = {} if row.verb == "get" else {"data": body}
     if row.name.startswith("api_") and row.verb != "get":

@@ -7,7 +7,7 @@ from functools import cache
 from training_core import curricula
 from training_core.curricula.base import Curriculum
 
-_NO_CURRICULA = frozenset({"base", "registry"})
+_NO_CURRICULA = frozenset({"base", "registry", "taught"})
 
 
 def curriculum_names() -> list[str]:

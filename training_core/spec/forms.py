@@ -371,12 +371,12 @@ def _read_fields(fields: Sequence[FormField], data: Mapping[str, Sequence[str]],
             case FieldKind.UNION:
                 _read_union(each, data, into)
             case FieldKind.SWITCH:
-                _put(into, each.path, bool(data.get(each.path)))
+                put(into, each.path, bool(data.get(each.path)))
             case FieldKind.CHOICES:
-                _put(into, each.path, list(data.get(each.path, ())))
+                put(into, each.path, list(data.get(each.path, ())))
             case _ if each.path in data:
                 text, exact = data[each.path][-1].strip(), data.get(exact_name(each.path), [""])[-1]
-                _put(into, each.path, float(exact) if is_rounding(text, exact) else _read_text(each, text))
+                put(into, each.path, float(exact) if is_rounding(text, exact) else _read_text(each, text))
 
 
 def _read_text(each: FormField, text: str) -> Any:
@@ -433,18 +433,21 @@ def _read_union(each: FormField, data: Mapping[str, Sequence[str]], into: dict[s
     picked = data.get(each.selector, [""])[-1]
     if not picked:
         if each.optional:
-            _put(into, each.path, None)
+            put(into, each.path, None)
         return
-    _put(into, each.path, {each.tag: picked} if each.tag else {})
+    put(into, each.path, {each.tag: picked} if each.tag else {})
     variant = next((v for v in each.variants if v.value == picked), None)
     if variant:
         _read_fields(variant.fields, data, into)
 
 
-def _put(into: dict[str, Any], path: str, value: Any) -> None:
+def put(into: dict[str, Any], path: str, value: Any) -> None:
+    """``into["a"]["b"] = value`` for "a.b"; what is no mapping on the way becomes one."""
     *parents, last = path.split(".")
     for parent in parents:
-        into = into.setdefault(parent, {})
+        if not isinstance(into.get(parent), dict):
+            into[parent] = {}
+        into = into[parent]
     into[last] = value
 
 

@@ -1,7 +1,7 @@
 """Specs in and out of YAML and JSON, with errors that name the field."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ class FieldError:
 
     path: str
     message: str
+    line: int | None = None
+    """Line of the YAML text it stands in, counted from 1."""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
@@ -50,12 +52,29 @@ def load_yaml(text: str) -> ExperimentSpec:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SpecError([FieldError(path="", message=f"this is not valid YAML{where}: {error.problem}")]) from error
+        message, line = f"this is not valid YAML{where}: {error.problem}", mark.line + 1 if mark else None
+        raise SpecError([FieldError(path="", message=message, line=line)]) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise SpecError([FieldError(path="", message="this is not valid YAML")]) from error
     if not isinstance(value, dict):
         raise SpecError([FieldError(path="", message="a spec is a mapping, for example: method: {name: mae}")])
-    return parse_spec(value)
+    try:
+        return parse_spec(value)
+    except SpecError as error:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        raise SpecError([replace(each, line=_line_of(root, each.path)) for each in error.errors]) from error
+
+
+def _line_of(node: Any, path: str) -> int | None:
+    """The line of the field, or of the nearest block around it that the text has."""
+    line = None
+    for part in path.split(".") if path else ():
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        found = next(((key, value) for key, value in pairs if key.value == part), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line
 
 
 def load_file(path: Path) -> ExperimentSpec:

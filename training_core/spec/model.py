@@ -66,5 +66,5 @@ STARTER_SOURCES = ("starter", "starter:arithmetic", "starter:strings")
 class WeightsSpec(Block):
     """Which roles speak with the same weights. Roles that are not trained keep the weights the run starts from."""
 
-    kind: Literal["shared", "separate", "adapters"] = "shared"
+    kind: Annotated[Literal["shared", "separate", "adapters"], Field(title="Who shares weights")] = "shared"
     """shared leaves it to the method; separate gives every trained role a whole copy of the model, adapters a LoRA adapter."""

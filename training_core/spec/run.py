@@ -44,6 +44,8 @@ class ResourceSpec(Block):
     """CPU threads of each process. One is the fastest choice for small models on a shared machine."""
     max_hours: Annotated[float, Field(gt=0, le=10_000), Unit("hours")] | None = None
     """Stop with a checkpoint after this much time; empty means no limit."""
+    max_tokens: Annotated[int, Field(ge=1), Unit("tokens")] | None = None
+    """End once training has sampled so many tokens, measured and saved; empty means no limit."""
 
     @model_validator(mode="after")
     def _devices_agree(self) -> "ResourceSpec":

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -70,6 +71,50 @@ class Jsonl(Domain):
         return item.answer + "0"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """The first lines of a file: ``Glance(columns=("q", "a"), rows=({"q": "1+1", "a": 2},), num_lines=20, problem="")``."""
+
+    columns: tuple[str, ...]
+    """Keys of the objects, in the order of their first appearance."""
+    rows: tuple[dict[str, Any], ...]
+    num_lines: int
+    """Lines looked at; empty ones do not count."""
+    is_whole: bool
+    """Whether these are all lines of the file."""
+    problem: str
+    """What is wrong first, in a sentence; empty where all lines looked at can be used."""
+
+
+def glance(spec: JsonlTask, *, num_rows: int = 10, max_lines: int = 2000, max_bytes: int = 4 * 1024**2) -> Glance:
+    """Look at the beginning of a file without reading all of it, whatever its field names. Raises ``DataError`` where it cannot be read."""
+    path = Path(spec.path).expanduser()
+    try:
+        with path.open("rb") as file:
+            text, is_whole = file.read(max_bytes), not file.read(1)
+    except OSError as error:
+        raise DataError(f"the data file {path} cannot be read ({error.strerror}); check task.path") from error
+    lines = text.splitlines() if is_whole else text.splitlines()[:-1]
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    rows: list[dict[str, Any]] = []
+    problem = "" if numbered else f"the data file {path} is empty; each line should hold one question and its answer"
+    for number, line in numbered[:max_lines]:
+        try:
+            if len(rows) < num_rows:
+                rows.append(_object(line, number, path, spec))
+            if not problem:
+                _item(line, number, path, spec)
+        except DataError as error:
+            problem = problem or str(error)
+    return Glance(
+        columns=tuple(dict.fromkeys(key for row in rows for key in row)),
+        rows=tuple(rows),
+        num_lines=min(len(numbered), max_lines),
+        is_whole=is_whole and len(numbered) <= max_lines,
+        problem=problem,
+    )
+
+
 def _read(path: Path, spec: JsonlTask) -> list[Item]:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -85,6 +130,15 @@ def _read(path: Path, spec: JsonlTask) -> list[Item]:
 
 
 def _item(line: bytes, number: int, path: Path, spec: JsonlTask) -> Item:
+    value = _object(line, number, path, spec)
+    return Item(
+        question=_text(value, spec.question_field, number, path),
+        answer=_text(value, spec.answer_field, number, path),
+        difficulty=0.0,
+    )
+
+
+def _object(line: bytes, number: int, path: Path, spec: JsonlTask) -> dict[str, Any]:
     try:
         value = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -93,11 +147,7 @@ def _item(line: bytes, number: int, path: Path, spec: JsonlTask) -> Item:
         raise DataError(f"line {number} of {path} is not valid JSON; each line holds one object") from error
     if not isinstance(value, dict):
         raise DataError(f'line {number} of {path} is no JSON object; write {{"{spec.question_field}": "...", ...}}')
-    return Item(
-        question=_text(value, spec.question_field, number, path),
-        answer=_text(value, spec.answer_field, number, path),
-        difficulty=0.0,
-    )
+    return value
 
 
 def _text(value: dict[str, Any], field: str, number: int, path: Path) -> str:

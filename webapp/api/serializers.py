@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import MAX_SPEC_BYTES, load_yaml, parse_spec
+from training_core.spec.sweep import MAX_SEED, Knob, plan_runs
 from webapp.api.schema import SPEC_REF
 from webapp.experiments.choices import RunStatus
 from webapp.experiments.failures import explain
@@ -129,6 +130,27 @@ class ExperimentInput(SpecInput):
         required=False, help_text="Slug of the workspace; may be left out by members of only one."
     )
     parent = serializers.UUIDField(required=False, help_text="The run this experiment is a variation of.")  # type: ignore[assignment]
+    seeds = serializers.ListField(
+        child=serializers.IntegerField(min_value=0, max_value=MAX_SEED),
+        required=False,
+        help_text="One run for each of these seeds; left out, the spec's own.",
+    )
+    sweep = serializers.DictField(
+        child=serializers.ListField(),
+        required=False,
+        help_text='Values of up to three fields by their paths, for example {"method.optimizer.lr": [0.001, 0.0003]}.',
+    )
+    paired = serializers.BooleanField(
+        default=False,
+        help_text="Take the first values of the sweep together, then the second ones, instead of all combinations.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        knobs = [Knob(path=path, values=tuple(values)) for path, values in attrs.get("sweep", {}).items()]
+        seeds = attrs.get("seeds", [])
+        plan = plan_runs(attrs["parsed"], seeds=seeds, knobs=knobs, paired=attrs["paired"]) if seeds or knobs else ()
+        return {**attrs, "plan": plan}
 
 
 class ResolvedSpec(serializers.Serializer[Any]):
@@ -144,6 +166,7 @@ class RunSerializer(serializers.Serializer[Any]):
     method = serializers.CharField(source="experiment.method")
     number = serializers.IntegerField(help_text="1, 2, 3 inside the experiment.")
     seed = serializers.IntegerField(source="spec.seed")
+    overrides = serializers.DictField(help_text="What a sweep changed for this run, by the paths of the fields.")
     status = serializers.ChoiceField(choices=RunStatus.choices)
     priority = serializers.IntegerField()
     num_gpus = serializers.IntegerField(help_text="On each host.")
@@ -193,6 +216,9 @@ class ExperimentSerializer(serializers.Serializer[Any]):
     method = serializers.CharField()
     workspace = serializers.SlugField(source="workspace.slug")
     parent = serializers.UUIDField(source="parent_id", allow_null=True)  # type: ignore[assignment]
+    fork_step = serializers.IntegerField(
+        allow_null=True, help_text="Step of the parent's checkpoint the runs begin from."
+    )
     created_by = PersonSerializer(allow_null=True)
     created_at = serializers.DateTimeField()
     archived_at = serializers.DateTimeField(allow_null=True)
@@ -384,3 +410,38 @@ class NewShareLinkSerializer(ShareLinkSerializer):
 
 class ShareLinkInput(serializers.Serializer[Any]):
     days = serializers.IntegerField(required=False, default=None, min_value=1, max_value=3650, allow_null=True)
+
+
+class TemplateVersionSerializer(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+    note = serializers.CharField()
+    created_by = PersonSerializer(allow_null=True)
+    created_at = serializers.DateTimeField()
+    spec = SpecField(help_text="The resolved spec.")
+
+
+class TemplateSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    method = serializers.CharField()
+    workspace = serializers.SlugField(source="workspace.slug")
+    newest = serializers.IntegerField(help_text="Number of the newest version.")
+    created_at = serializers.DateTimeField()
+    retired_at = serializers.DateTimeField(allow_null=True)
+
+
+class TemplateDetailSerializer(TemplateSerializer):
+    versions = TemplateVersionSerializer(many=True)
+
+
+class TemplateInput(SpecInput):
+    workspace = serializers.SlugField(
+        required=False, help_text="Slug of the workspace; may be left out by members of only one."
+    )
+    name = serializers.CharField(max_length=80, help_text="A name that exists gets a new version.")
+    note = serializers.CharField(max_length=300, required=False, default="", allow_blank=True)
+
+
+class TemplateChange(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=80, required=False)
+    retired = serializers.BooleanField(required=False, help_text="Whether it is no longer offered.")

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 from drf_spectacular.views import SpectacularJSONAPIView
 
-from webapp.api.views import account, experiments, jobs, methods, runs, telemetry
+from webapp.api.views import account, experiments, jobs, methods, runs, telemetry, templates
 
 RUN = "runs/<uuid:run_id>/"
 
@@ -24,6 +24,8 @@ urlpatterns: list[URLPattern] = [
     path("jobs/<uuid:job_id>/", jobs.JobDetail.as_view(), name="api_job"),
     path("jobs/<uuid:job_id>/cancel/", jobs.JobCancel.as_view(), name="api_job_cancel"),
     path("jobs/<uuid:job_id>/file/", jobs.JobFile.as_view(), name="api_job_file"),
+    path("templates/", templates.Templates.as_view(), name="api_templates"),
+    path("templates/<uuid:template_id>/", templates.TemplateDetail.as_view(), name="api_template"),
     path("runs/", runs.Runs.as_view(), name="api_runs"),
     path(RUN, runs.RunDetail.as_view(), name="api_run"),
     *(

@@ -11,7 +11,7 @@ from webapp.cli import follow, screen
 from webapp.cli.client import Api, Json
 from webapp.cli.config import DEFAULT_URL, Config, load_config, save_config
 from webapp.cli.errors import CliError, Exit
-from webapp.cli.specs import read_text, with_changes
+from webapp.cli.specs import read_text, sweep_of, with_changes
 
 
 def login(arguments: argparse.Namespace) -> int:
@@ -63,6 +63,23 @@ def run(arguments: argparse.Namespace) -> int:
         run_id = experiment["runs"][0]["id"]
         screen.say(f"Run {run_id} of {experiment['name']} is queued: {api.url}/runs/{run_id}/")
         return follow.watch(api, run_id) if arguments.watch else Exit.OK
+
+
+def launch(arguments: argparse.Namespace) -> int:
+    """Create one experiment from a spec file, with a run for every seed and combination of values."""
+    spec, seeds, swept = sweep_of(read_text(arguments.spec), arguments.set, arguments.seeds)
+    body: Json = {"spec": spec, "sweep": swept, "paired": arguments.paired}
+    body |= {"seeds": seeds} if seeds else {}
+    body |= {"workspace": arguments.workspace} if arguments.workspace else {}
+    with Api(load_config()) as api:
+        experiment = _create(api, body)
+        runs = experiment["runs"][::-1]
+        count = f"{len(runs)} run{'s are' if len(runs) != 1 else ' is'}"
+        screen.say(f"{count} of {experiment['name']} queued: {api.url}/experiments/{experiment['id']}/")
+        for run in runs:
+            changed = "".join(f", {path} {value}" for path, value in run["overrides"].items())
+            screen.say(f"  {run['id'][:8]}  seed {run['seed']}{changed}")
+    return Exit.OK
 
 
 def _create(api: Api, body: Json) -> Json:

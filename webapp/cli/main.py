@@ -118,6 +118,20 @@ def _add_specs(commands: Any) -> None:
     run = _add(commands, "run", "Create an experiment from a spec and queue its run.", _remote("run"))
     run.add_argument("--workspace", help="slug of the workspace; needed if you belong to several")
     run.add_argument("--watch", action="store_true", help="follow the run until it ends")
+    launch = _add(
+        commands, "launch", "Create one experiment with several runs: seeds, and a sweep of knobs.", _remote("launch")
+    )
+    launch.add_argument("spec", metavar="SPEC.YAML", help="file with the spec; - reads standard input")
+    launch.add_argument("--workspace", help="slug of the workspace; needed if you belong to several")
+    launch.add_argument("--seeds", metavar="N", help="how many seeds, or which: 3, or 1,5,9, or 1-5")
+    launch.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="A.B=C,D",
+        help="values of one field; several with commas are swept, one is set; repeatable",
+    )
+    launch.add_argument("--paired", action="store_true", help="first values together, then second ones, ...")
     validate = _add(commands, "validate", "Check a spec without a server.", _validate)
     validate.add_argument("--resolved", action="store_true", help="print it with every default written out")
     for added in (run, validate):

@@ -50,6 +50,30 @@ def _set(spec: dict[str, Any], change: str) -> None:
         raise CliError(f"--set {change!r}: {value!r} is not a YAML value.", Exit.WRONG_INPUT) from error
 
 
+def sweep_of(
+    text: str, changes: list[str], seeds: str | None
+) -> tuple[dict[str, Any], list[int], dict[str, list[Any]]]:
+    """The spec with what is set once, the seeds, and the values of what is swept."""
+    from training_core.spec.io import SpecError
+    from training_core.spec.sweep import read_seeds, read_values
+
+    once, swept = [], {}
+    try:
+        for change in changes:
+            path, equals, values = change.partition("=")
+            read = read_values(values, path=path) if equals else ()
+            if len(read) > 1:
+                swept[path.strip()] = list(read)
+            else:
+                once.append(change)
+        spec = with_changes(text, once)
+        first = spec.get("seed", 0)
+        found = list(read_seeds(seeds or "", first=first if isinstance(first, int) else 0))
+    except SpecError as error:
+        raise CliError(str(error), Exit.WRONG_INPUT) from error
+    return spec, found, swept
+
+
 def validate(arguments: argparse.Namespace) -> int:
     """Check a spec with the library of this machine; no server is asked."""
     from training_core.spec.io import SpecError, dump_yaml, load_yaml, parse_spec

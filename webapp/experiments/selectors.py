@@ -8,7 +8,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
 from django.utils import timezone
 
-from training_core.spec.estimate import estimate
+from training_core.spec.estimate import Estimate, estimate
 from training_core.spec.experiment import ExperimentSpec
 from webapp.accounts.digests import digest_of
 from webapp.accounts.models import User
@@ -103,7 +103,7 @@ def waiting_reasons(runs: Sequence[Run]) -> dict[UUID, str]:
     queued = [run for run in runs if run.status == RunStatus.QUEUED]
     if not queued:
         return {run.pk: "" for run in runs}
-    workers = _living_workers()
+    workers = living_workers()
     in_order = Run.objects.filter(status=RunStatus.QUEUED).order_by("-priority", "created_at", "pk")
     places = {pk: place for place, pk in enumerate(in_order.values_list("pk", flat=True))}
     return {run.pk: "" for run in runs} | {
@@ -113,13 +113,11 @@ def waiting_reasons(runs: Sequence[Run]) -> dict[UUID, str]:
 
 def memory_refusal(spec: ExperimentSpec) -> str:
     """A sentence if the spec needs far more memory than any worker has; empty if it fits or nobody can tell."""
-    needed = estimate(spec).memory_bytes
-    num_gpus = spec.resources.num_gpus
-    offers = [_memory_bytes(worker, on_gpu=num_gpus > 0) for worker in _living_workers()]
+    needed, num_gpus = memory_per_slot(spec, estimate(spec)), spec.resources.num_gpus
+    offers = [offered_memory(worker, on_gpu=num_gpus > 0) for worker in living_workers()]
     largest = max(offers, default=0)
     if needed is None or not largest:
         return ""
-    needed /= max(num_gpus, 1) * spec.resources.hosts
     if needed <= largest * ESTIMATE_TOLERANCE:
         return ""
     what = "GPU" if num_gpus else "worker"
@@ -130,11 +128,20 @@ def memory_refusal(spec: ExperimentSpec) -> str:
     )
 
 
-def _living_workers() -> list[Worker]:
+def memory_per_slot(spec: ExperimentSpec, cost: Estimate) -> float | None:
+    """Bytes that a spec needs on each GPU, or on the machine where it runs on none; None where nobody can tell."""
+    if cost.memory_bytes is None:
+        return None
+    return cost.memory_bytes / (max(spec.resources.num_gpus, 1) * spec.resources.hosts)
+
+
+def living_workers() -> list[Worker]:
+    """Workers that were heard of lately, with their slots."""
     return list(Worker.objects.living().prefetch_related("slots"))
 
 
-def _memory_bytes(worker: Worker, *, on_gpu: bool) -> int:
+def offered_memory(worker: Worker, *, on_gpu: bool) -> int:
+    """Bytes of a worker's largest GPU, or of its machine; 0 where they are unknown."""
     if on_gpu:
         return max((slot.memory_mib for slot in worker.slots.all() if slot.kind == SlotKind.GPU), default=0) * 2**20
     return int(worker.facts.get("memory_mib", 0)) * 2**20

@@ -95,7 +95,7 @@ def create_experiment(
             raise ValueError(refusal)
     parent = fork_parent(actor, workspace, spec) or parent
     resolved = dump_dict(spec)
-    _check_storable(resolved)
+    check_storable(resolved)
     planned = [(run.seed, run.overrides) for run in plan] or [(spec.seed, {})]
     try:
         with transaction.atomic(durable=True):
@@ -114,7 +114,7 @@ def create_experiment(
             record(actor=actor, action="experiment.created", obj=experiment, workspace=workspace, detail=detail)
             for place, (seed, overrides) in enumerate(planned if launch else ()):
                 key = "" if place else idempotency_key
-                _queue_run(actor, experiment, seed=seed, overrides=overrides, idempotency_key=key)
+                queue_run(actor, experiment, seed=seed, overrides=overrides, idempotency_key=key)
             return experiment
     except IntegrityError:
         earlier = _run_with_key(actor, idempotency_key)
@@ -134,7 +134,7 @@ def launch_run(*, actor: User, experiment: Experiment, seed: int | None = None, 
     try:
         with transaction.atomic(durable=True):
             Experiment.objects.select_for_update().get(pk=experiment.pk)
-            return _queue_run(actor, experiment, seed=seed, idempotency_key=idempotency_key)
+            return queue_run(actor, experiment, seed=seed, idempotency_key=idempotency_key)
     except IntegrityError:
         earlier = _run_with_key(actor, idempotency_key)
         if earlier is None:
@@ -349,14 +349,16 @@ def fork_parent(actor: User, workspace: Workspace, spec: ExperimentSpec) -> Run 
     return found
 
 
-def _queue_run(
+def queue_run(
     actor: User,
     experiment: Experiment,
     *,
     seed: int | None,
     idempotency_key: str,
     overrides: dict[str, Any] | None = None,
+    priority: int = 0,
 ) -> Run:
+    """Add a run to an experiment, within the caller's transaction; without a seed it takes one above the largest used so far."""
     seed_of_run = Cast(KT("spec__seed"), BigIntegerField())
     used = experiment.runs.aggregate(number=Max("number"), seed=Max(seed_of_run))
     if seed is None:
@@ -370,6 +372,7 @@ def _queue_run(
         num_gpus=spec.resources.num_gpus,
         num_hosts=spec.resources.hosts,
         total_steps=spec.steps,
+        priority=priority,
         idempotency_key=idempotency_key,
         created_by=actor,
     )
@@ -388,14 +391,14 @@ def _check_key(key: str) -> None:
         raise ValueError(f"An idempotency key has at most {MAX_KEY} characters, this one has {len(key)}.")
 
 
-def _check_storable(value: Any, path: str = "") -> None:
+def check_storable(value: Any, path: str = "") -> None:
     """JSON can spell characters that no database stores; they come from broken scripts."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            _check_storable(inner, f"{path}.{key}".strip("."))
+            check_storable(inner, f"{path}.{key}".strip("."))
     elif isinstance(value, list):
         for inner in value:
-            _check_storable(inner, path)
+            check_storable(inner, path)
     elif isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
         raise SpecError([FieldError(path=path, message="the text contains a character that cannot be stored")])
 

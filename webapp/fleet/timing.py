@@ -37,6 +37,8 @@ BACKOFF_S = env_float("KUMITE_BACKOFF_S", 10)
 MAX_BACKOFF_S = env_float("KUMITE_MAX_BACKOFF_S", 600)
 WORKER_FORGOTTEN_S = env_float("KUMITE_WORKER_FORGOTTEN_S", 86_400)
 """A worker that has been gone for so long is taken off the Fleet page."""
+TIDY_S = env_float("KUMITE_TIDY_S", 3600)
+"""How often what is kept for a day only is looked for."""
 
 if FENCE_S >= LEASE_S:
     raise ImproperlyConfigured(

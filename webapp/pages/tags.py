@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from training_core.methods.registry import all_methods
+from training_core.spec.forms import find_field
 from webapp.experiments.choices import RunStatus
 from webapp.pages.icons import PATHS, SHAPES, STATUS_SHAPES
 from webapp.pages.sparkline import HEIGHT, WIDTH, Spark, spark
@@ -95,6 +96,16 @@ def method_title(slug: str) -> str:
 
 
 @register.filter
+def override_label(path: str, slug: str) -> str:
+    """A field's label by its path: ``method.optimizer.lr`` is "Learning rate"."""
+    try:
+        found = find_field(slug, path) or find_field(slug, path.rpartition(".")[0])
+    except ValueError:  # a method that is not installed any more
+        found = None
+    return found.label if found else path
+
+
+@register.filter
 def headline_title(slug: str) -> str:
     """What a method's sparkline measures: "Held-out accuracy, sampled"."""
     method = next((method for method in all_methods() if method.slug == slug), None)
@@ -169,6 +180,12 @@ _DEEDS = {
     "member.removed": "removed {member}",
     "member.left": "left",
     "experiment.created": "composed {name}",
+    "experiment.rehearsed": "rehearsed {name}",
+    "template.created": "kept {name} as a template",
+    "template.saved": "saved version {version} of the template {name}",
+    "template.renamed": "renamed the template {from} to {name}",
+    "template.retired": "retired the template {name}",
+    "template.revived": "offered the template {name} again",
     "experiment.archived": "archived an experiment",
     "run.created": "launched a run with seed {seed}",
     "run.cancel_requested": "stopped a run",

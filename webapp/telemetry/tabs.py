@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from webapp.experiments.forks import kept_checkpoints
 from webapp.experiments.selectors import share_links_of, transitions_of
 from webapp.orders.steering import steering
 from webapp.review.notes import marks_by_name, threads_of
@@ -51,7 +52,8 @@ def _spec(seen: Viewing) -> dict[str, Any]:
 
 
 def _checkpoints(seen: Viewing) -> dict[str, Any]:
-    return {"checkpoints": selectors.checkpoints(seen.run)}
+    forkable = kept_checkpoints(seen.run) if seen.may_edit else []
+    return {"checkpoints": selectors.checkpoints(seen.run), "forkable": forkable}
 
 
 def _history(seen: Viewing) -> dict[str, Any]:

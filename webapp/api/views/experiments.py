@@ -5,7 +5,6 @@ from uuid import UUID
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -21,12 +20,11 @@ from webapp.api.serializers import (
     LaunchInput,
     RunDetailSerializer,
 )
-from webapp.api.views.base import IDEMPOTENCY_HEADER, Endpoint, valid_body, valid_query
+from webapp.api.views.base import IDEMPOTENCY_HEADER, Endpoint, valid_body, valid_query, workspace_in
 from webapp.experiments.models import Experiment, ExperimentQuerySet
 from webapp.experiments.selectors import experiment_for, find_experiments, run_for, runs_visible_to
 from webapp.experiments.services import create_experiment, launch_run
-from webapp.workspaces.models import Workspace
-from webapp.workspaces.selectors import workspace_for, workspaces_for
+from webapp.workspaces.selectors import workspace_for
 
 IDEMPOTENCY = OpenApiParameter(
     IDEMPOTENCY_HEADER,
@@ -65,17 +63,18 @@ class Experiments(Endpoint):
         responses={201: ExperimentDetailSerializer, 400: ErrorAnswer},
     )
     def post(self, request: Request) -> Response:
-        """Create an experiment from a spec (JSON or YAML) and queue its first run."""
+        """Create an experiment from a spec (JSON or YAML) and queue its runs: one, or those of seeds and a sweep."""
         wanted = valid_body(ExperimentInput, request)
         person = self.person()
         parent = run_for(person, wanted["parent"]) if "parent" in wanted else None
         with refusals_as_errors():
             experiment = create_experiment(
                 actor=person,
-                workspace=_workspace(person, wanted.get("workspace")),
+                workspace=workspace_in(person, wanted.get("workspace")),
                 spec=wanted["parsed"],
                 parent=parent,
                 idempotency_key=request.headers.get(IDEMPOTENCY_HEADER, ""),
+                plan=wanted["plan"],
             )
         return Response(_detail(person, experiment), status=status.HTTP_201_CREATED)
 
@@ -114,13 +113,3 @@ def _detail(person: User, experiment: Experiment) -> dict[str, Any]:
     experiment.latest_status = runs[0].status if runs else None  # type: ignore[attr-defined]
     experiment.newest_runs = runs  # type: ignore[attr-defined]
     return ExperimentDetailSerializer(experiment).data
-
-
-def _workspace(person: User, slug: str | None) -> Workspace:
-    if slug:
-        return workspace_for(person, slug)
-    mine = list(workspaces_for(person)[:20])
-    if len(mine) == 1:
-        return mine[0]
-    names = ", ".join(workspace.slug for workspace in mine) or "none yet, create one on the site"
-    raise ValidationError({"workspace": f"Say which workspace the experiment belongs to. Yours: {names}."})
