@@ -85,6 +85,14 @@ export class Charts {
     return longest < MAX_POINTS;
   }
 
+  /** What the doctor finds, in place of what it found before. */
+  alert(alerts) {
+    const others = this.marked.filter((mark) => mark.kind !== "alert");
+    if (!alerts.length && others.length === this.marked.length) return;
+    this.marked = [...others, ...alerts];
+    this.touch();
+  }
+
   mark(mark) {
     this.marked.push(mark);
     this.touch();

@@ -10,6 +10,7 @@ import { Scrubber } from "./scrubber.js";
 import { RunSocket } from "./socket.js";
 import { State } from "./state.js";
 import { mountTabs } from "./tabs.js";
+import { Ward } from "./ward.js";
 
 const config = JSON.parse(byId("run-config").textContent);
 const { root } = config;
@@ -27,6 +28,10 @@ const parts = new Parts(page);
 const state = new State(page, () => parts.renew(new Set(["status"])));
 const scrubber = new Scrubber(page);
 page.goTo = (step) => scrubber.go(step);
+const ward = new Ward(page, (alerts) => {
+  charts.alert(alerts);
+  scrubber.alert(alerts);
+});
 
 function showCurves() {
   byId("curves-empty").hidden = charts.hasPoints;
@@ -109,4 +114,4 @@ charts.load().then(() => {
   showAsAsked();
   scrubber.take(charts.marked);
   socket.open();
-}, () => socket.again());
+}, () => socket.again()).finally(() => ward.look());

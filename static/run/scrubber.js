@@ -176,6 +176,10 @@ export class Scrubber {
     this.take([...this.marks, mark]);
   }
 
+  alert(alerts) {
+    this.take([...this.marks.filter((mark) => mark.kind !== "alert"), ...alerts]);
+  }
+
   /** Marks that would lie on each other become one, drawn as the weightiest of them. */
   drawMarks() {
     const place = byId("scrub-marks");

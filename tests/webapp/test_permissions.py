@@ -126,7 +126,15 @@ ROWS = [
     Row("sign_in_link", "post", ("guess",), ada=410, ben=410, cyn=410, anonymous=410),
     *(
         Row(name, args=("share_secret",))
-        for name in ("share", "share_state", "share_moment", "share_series", "share_samples", "share_log")
+        for name in (
+            "share",
+            "share_state",
+            "share_moment",
+            "share_doctor",
+            "share_series",
+            "share_samples",
+            "share_log",
+        )
     ),
     *(Row("share_part", args=("share_secret", part)) for part in ("head", "vitals", *SHARED_TABS)),
     *(Row("share_part", args=("share_secret", tab), ada=404, ben=404, cyn=404, anonymous=404) for tab in INNER_TABS),
@@ -187,7 +195,10 @@ ROWS = [
     deed("archive_experiment", "experiment"),
     *(deed("run_control", "run", action) for action in ("pause", "checkpoint", "stop", "share")),
     deed("run_control", "paused_run", "resume"),
-    *(inside(name, "run") for name in ("run", "run_state", "run_moment", "run_series", "run_samples", "run_log")),
+    *(
+        inside(name, "run")
+        for name in ("run", "run_state", "run_moment", "run_doctor", "run_series", "run_samples", "run_log")
+    ),
     *(inside("run_part", "run", part) for part in ("head", "vitals", *SHARED_TABS, *INNER_TABS)),
     deed("run_share_revoke", "run", "link"),
     deed("turn_knob", "run", data="knob"),

@@ -16,6 +16,7 @@ from webapp.orders.steering import steering
 from webapp.review.notes import marks_by_name, threads_of
 from webapp.telemetry import selectors
 from webapp.telemetry.comparison import compared_suites
+from webapp.telemetry.doctor import findings
 from webapp.telemetry.lens import Lens
 from webapp.telemetry.viewing import Viewing
 
@@ -45,6 +46,10 @@ class Tab:
 
 def _evaluation(seen: Viewing) -> dict[str, Any]:
     return {"evaluations": compared_suites(seen.run)}
+
+
+def _doctor(seen: Viewing) -> dict[str, Any]:
+    return {"findings": findings(seen.run, seen.root)}
 
 
 def _spec(seen: Viewing) -> dict[str, Any]:
@@ -83,6 +88,13 @@ TABS: tuple[Tab, ...] = (
         context=_steer,
         for_shared=False,
         refresh=("change", "status"),
+    ),
+    Tab(
+        slug="doctor",
+        title="Doctor",
+        template="runs/_doctor.html",
+        context=_doctor,
+        refresh=("evaluation", "checkpoint"),
     ),
     Tab(slug="log", title="Log", template="runs/_log.html", module="run/log.js"),
     Tab(slug="spec", title="Spec", template="runs/_spec.html", context=_spec),

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from webapp.experiments.services import revoke_share_link
 from webapp.pages.requests import signed_in
 from webapp.telemetry import moments, selectors
+from webapp.telemetry.doctor import alerts
 from webapp.telemetry.finding import SampleFilter, shown_kinds, whole
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
@@ -63,6 +64,12 @@ def moment(request: HttpRequest, seen: Viewing) -> HttpResponse:
     seq = moments.seq_at(seen.run, step)
     found = {"step": step, "t": moments.clock_at(seen.run, seq), "vitals": vitals(seen.run, up_to=seq)}
     return JsonResponse(found)
+
+
+@viewing
+def doctor(request: HttpRequest, seen: Viewing) -> HttpResponse:
+    """What the doctor finds now, as marks."""
+    return JsonResponse({"alerts": alerts(seen.run)})
 
 
 @viewing
