@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "webapp.fleet",
     "webapp.notices",
     "webapp.jobs",
+    "webapp.arena",
     "webapp.api",
 ]
 

@@ -14,6 +14,7 @@ urlpatterns = [
     path("fleet/", include("webapp.fleet.urls")),
     path("notices/", include("webapp.notices.urls")),
     path("", include("webapp.pages.urls")),
+    path("arena/", include("webapp.arena.urls")),
     path("jobs/", include("webapp.jobs.urls")),
     path("", include("webapp.workspaces.urls")),
     path("", include("webapp.compare.urls")),

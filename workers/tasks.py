@@ -2,6 +2,7 @@
 
 import logging
 
+from webapp.arena.services import play_when_idle
 from webapp.experiments import doorbell as bell
 from webapp.experiments.rehearsal_services import remove_old_rehearsals
 from webapp.fleet import services as fleet
@@ -42,6 +43,7 @@ def deliver() -> None:
 @app.task(name="workers.tasks.jobs", ignore_result=True)
 def jobs() -> None:
     """Carry out jobs, one at a time on this machine's worker, until there are none and the job process has cooled down."""
+    play_when_idle()
     keep_lane(lifecycle.this_worker())
 
 

@@ -19,6 +19,9 @@ from tests.factories import mae_events, make_experiment, make_run, tell
 from training_core.spec.io import parse_spec
 from webapp.accounts.models import User
 from webapp.accounts.services import create_sign_in_link, create_token
+from webapp.arena.disciplines import Discipline
+from webapp.arena.models import Meeting, Vote
+from webapp.arena.services import create_league
 from webapp.compare.models import SavedView
 from webapp.compare.services import save_view
 from webapp.experiments.models import Run
@@ -116,6 +119,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "knob": {"path": "method.optimizer.lr", "value": "0.5"},
     "question": {"action": "remove", "question": "3+4"},
     "template": {"workspace": "dojo", "name": "Ours", "spec": {"method": {"name": "mae"}, "steps": 5}},
+    "league": {"run": "RUN", "discipline": "game:tic_tac_toe", "name": "Another", "also": ["RUN"]},
+    "swap": {"weights": "RUN/0/main", "turn": "0"},
+    "choice": {"choice": "tie"},
+    "say": {"run": "RUN", "left": "RUN/0/main", "prompt": "", "text": "Hi"},
     "empty": {},
 }
 
@@ -228,6 +235,22 @@ ROWS = [
     deed("job_cancel", "job", ada=200),
     inside("job_file", "export"),
     inside("job_file", "job", ada=404, ben=404),
+    # The Arena: members look, editors play, every member votes.
+    page("arena"),
+    deed("new_league", data="league", cyn=302),
+    inside("league", "league"),
+    *(deed("league_action", "league", action) for action in ("play", "refresh", "idle", "archive")),
+    inside("pair", "league", "start", "random"),
+    inside("game", "meeting", "0"),
+    deed("game_swap", "meeting", "0", data="swap"),
+    inside("duel", "run", "seq"),
+    deed("duel_swap", "run", "seq", data="swap"),
+    inside("vote", "league"),
+    page("cast_vote", "vote", verb="post", data="choice", ada=404, ben=302, cyn=404),
+    page("playground"),
+    inside("playground", query="run=RUN"),
+    deed("playground_say", data="say"),
+    inside("playground_answers", "job"),
     # The API; its description is no secret.
     Row("api_schema"),
     api("api_me"),
@@ -268,6 +291,15 @@ ROWS = [
 ]
 
 
+_TIC_TAC_TOE = Discipline(
+    key="game:tic_tac_toe",
+    title="Tic-tac-toe",
+    contest={"kind": "game", "game": "tic_tac_toe", "max_turns": 9, "opening": []},
+    max_tokens=8,
+)
+_MOVES = [{"role": "player_0", "text": "5", "parsed": "center"}]
+
+
 @pytest.fixture
 def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: Path) -> dict[str, Any]:
     """One of everything, all of it ada's."""
@@ -285,6 +317,12 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
     settings.ARTIFACTS_DIR = tmp_path
     job_folder(export.pk).mkdir(parents=True)
     (job_folder(export.pk) / "m.zip").write_bytes(b"x")
+    league = create_league(actor=ada, workspace=workspace, name="League", runs=[run], discipline=_TIC_TAC_TOE)
+    start, chance = (league.entrants.get(kind=kind) for kind in ("start", "random"))
+    games = [{"number": 0, "points": 1.0, "first_seat": 0, "result": "player 0 won", "turns": _MOVES}]
+    result = {"tally": {"won": 1, "drawn": 0, "lost": 0}, "games": games}
+    played = Job.objects.create(kind="match", payload={}, workspace=workspace, **ended | {"result": result})
+    meeting = Meeting.objects.create(league=league, first=start, second=chance, job=played, num_games=1)
     worker = Worker.objects.create(name="w", host="h", boot_id="b", pid=1, start_ticks=1, last_beat_at=timezone.now())
     return {
         "experiment": experiment.pk,
@@ -292,6 +330,11 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "paused_run": make_run(experiment, "paused").pk,
         "seq": run.events.filter(kind="sample").values_list("seq", flat=True)[0],
         "job": job.pk,
+        "league": league.pk,
+        "start": start.pk,
+        "random": chance.pk,
+        "meeting": meeting.pk,
+        "vote": Vote.objects.create(meeting=meeting, game=0, voter=ben, is_flipped=False).pk,
         "export": export.pk,
         "token": token.pk,
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
@@ -316,6 +359,7 @@ def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
     query = queries.get(row.query, row.query)
     starts = {"clone": f"clone={world['run']}", "template": f"template={world['template']}"}
     query = starts.get(row.query, row.query)
+    query = f"clone={world['run']}" if row.query == "clone" else row.query.replace("RUN", str(world["run"]))
     body = json.loads(json.dumps(BODIES[row.data or "empty"]).replace("RUN", str(world["run"])))
     options: dict[str, Any] = {} if row.verb == "get" else {"data": body}
     if row.name.startswith("api_") and row.verb != "get":

@@ -24,6 +24,8 @@ class Job(models.Model):
     kind = models.CharField(max_length=10, choices=JobKind.choices)
     payload = models.JSONField()
     """What is asked, as ``training_core.spec.jobs`` describes it; weights are resolved already."""
+    note = models.JSONField(default=dict)
+    """What the page that asked wants to remember, such as the form as it was filled in."""
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="jobs")
     run = models.ForeignKey(Run, null=True, blank=True, on_delete=models.CASCADE, related_name="jobs")
     """The run it is about, where it is about one."""

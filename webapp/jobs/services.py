@@ -68,6 +68,7 @@ def ask(
     run: Run | None = None,
     rank: Rank | None = None,
     keep: bool = False,
+    note: dict[str, Any] | None = None,
 ) -> Job:
     """Queue a job for the next worker. Editors ask; ``actor`` None is a match played because workers are idle.
 
@@ -85,6 +86,7 @@ def ask(
         asked = Job.objects.create(
             kind=kind,
             payload=_storable(payload),
+            note=_storable(note or {}),
             workspace=workspace,
             run=run,
             rank=default if rank is None else rank,
