@@ -139,7 +139,9 @@ def test_wilson_and_kappa() -> None:
 
 
 def test_a_league_takes_rules_starts_checkpoints_and_frozen_weights(make_player: Any, make_league: Any) -> None:
-    spec = game_spec() | {"method": {"name": "spiral", "average_decay": 0.9}}
+    spec = game_spec() | {
+        "method": {"name": "spiral", "average_decay": 0.9, "reference_decay": 0.9, "loss": {"kl_coef": 0.1}}
+    }
     league = make_league(make_player(10, 20, **spec))
     assert list(league.entrants.order_by("pk").values_list("kind", "name")) == [
         ("random", "random player"),

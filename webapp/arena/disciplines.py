@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training_core.games.registry import make_game
+from training_core.methods.registry import find_method
 from training_core.spec.casting import cast
 from training_core.spec.io import SpecError, parse_spec
 from training_core.spec.tasks import GamesTask
@@ -105,7 +106,8 @@ def _different_starts(runs: Sequence[Run]) -> Iterator[Run]:
 
 
 def _of_run(run: Run, contest: dict[str, Any], most: int) -> Iterator[tuple[EntrantKind, Moment | None]]:
-    parts = cast(parse_spec(run.spec))
+    spec = parse_spec(run.spec)
+    parts = cast(spec)
     role = "player_0" if contest["kind"] == "game" else next((r for r in parts.policy_of if r in _SOLVERS), "")
     own = parts.policy_of.get(role, "")
     policy = own if own in parts.trained else next(iter(parts.trained), "main")
@@ -113,8 +115,9 @@ def _of_run(run: Run, contest: dict[str, Any], most: int) -> Iterator[tuple[Entr
     for place, step in enumerate(steps):
         yield EntrantKind.CHECKPOINT, Moment(run=run, step=step, policy=policy)
         if place == 0:
-            for snapshot in parts.snapshots:
-                yield EntrantKind.SNAPSHOT, Moment(run=run, step=step, policy=snapshot)
+            for snapshot in find_method(spec.method.name).snapshots(spec.method):
+                if snapshot.speaks:
+                    yield EntrantKind.SNAPSHOT, Moment(run=run, step=step, policy=snapshot.name)
 
 
 def _spread(steps: Sequence[int], most: int) -> list[int]:
