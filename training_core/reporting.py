@@ -76,8 +76,14 @@ class Reporter:
         """The answer to a person's order."""
         self._write(EventKind.CHANGE, made)
 
-    def note(self, level: Literal["debug", "info", "warning", "error"], text: str) -> None:
-        self._write(EventKind.LOG, LogData(level=level, text=text))
+    def note(
+        self,
+        level: Literal["debug", "info", "warning", "error"],
+        text: str,
+        *,
+        facts: Mapping[str, str] | None = None,
+    ) -> None:
+        self._write(EventKind.LOG, LogData(level=level, text=text, facts=dict(facts or {})))
 
     def _write(self, kind: EventKind, data: BaseModel) -> None:
         event = self.log.write(kind, self.step, data)

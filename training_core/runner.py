@@ -31,6 +31,7 @@ from training_core.play.scheduler import run as play_out
 from training_core.policies.load import ModelError
 from training_core.policies.models_dir import default_models_dir
 from training_core.policies.snapshots import carry_out
+from training_core.provenance import provenance
 from training_core.reporting import Listener, Reporter
 from training_core.rollouts import Played, Rollouts
 from training_core.run_folder import read_events
@@ -155,6 +156,9 @@ class Run:
         if own:
             self._report.checkpoint(own)
         self._report.state(RunPhase.PREPARING, "Loading the model", fraction=0.0)
+        facts = provenance()
+        words = f"Kumite {facts['kumite']} (code {facts['code'][:12]}), torch {facts['torch']}, on {facts['cpu']}"
+        self._report.note("info", words, facts=facts)
         torch.set_num_threads(self.spec.resources.threads)
         disable_progress_bar()  # the run tells its own progress
         parts = assemble(

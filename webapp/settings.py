@@ -68,6 +68,7 @@ INSTALLED_APPS = [
     "webapp.notices",
     "webapp.jobs",
     "webapp.arena",
+    "webapp.reports",
     "webapp.api",
 ]
 
@@ -244,4 +245,5 @@ LOGGING = {
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["stderr"], "level": env_str("KUMITE_LOG_LEVEL", "INFO")},
+    "loggers": {"fontTools": {"level": "WARNING"}},  # it tells of every table of a font it leaves out
 }

@@ -16,6 +16,7 @@ urlpatterns = [
     path("", include("webapp.pages.urls")),
     path("arena/", include("webapp.arena.urls")),
     path("jobs/", include("webapp.jobs.urls")),
+    path("", include("webapp.reports.urls")),
     path("", include("webapp.workspaces.urls")),
     path("", include("webapp.compare.urls")),
     path("", include("webapp.experiments.urls")),

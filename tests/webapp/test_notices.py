@@ -21,7 +21,7 @@ from webapp.notices.models import Delivery, Notice
 from webapp.notices.services import add_channel, deliver_due
 from webapp.workspaces.models import Membership
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

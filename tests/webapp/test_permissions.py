@@ -34,6 +34,7 @@ from webapp.jobs.folders import job_folder
 from webapp.jobs.models import Job
 from webapp.jobs.services import ask
 from webapp.notices.models import Channel
+from webapp.reports.services import create_report, create_report_link
 from webapp.review.services import add_comment
 from webapp.telemetry.tabs import TABS
 from webapp.workspaces.models import Workspace
@@ -123,6 +124,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "swap": {"weights": "RUN/0/main", "turn": "0"},
     "choice": {"choice": "tie"},
     "say": {"run": "RUN", "left": "RUN/0/main", "prompt": "", "text": "Hi"},
+    "report": {"version": "1", "title": "New", "count": "0", "action": "save"},
     "empty": {},
 }
 
@@ -159,6 +161,26 @@ ROWS = [
     page("notices_read", verb="post", data="empty", ada=302, ben=302, cyn=302),
     page("add_channel", verb="post", data="empty", ada=422, ben=422, cyn=422),
     page("remove_channel", "channel", verb="post", ada=302, ben=404, cyn=404),
+    # Reports and passports.
+    page("reports"),
+    deed("new_report", cyn=302),
+    inside("report", "report"),
+    inside("report_panels", "report"),
+    inside("report_html", "report"),
+    inside("report_pdf", "report"),
+    inside("edit_report", "report", ben=403),
+    deed("edit_report", "report", data="report"),
+    deed("share_report", "report"),
+    deed("revoke_report_link", "report", "report_link"),
+    deed("archive_report", "report"),
+    *(
+        Row(name, args=("report_secret",))
+        for name in ("shared_report", "shared_report_panels", "shared_report_html", "shared_report_pdf")
+    ),
+    Row("shared_report", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
+    inside("passport", "run"),
+    inside("passport_json", "run"),
+    inside("passport_pdf", "run"),
     # Workspaces.
     page("new_workspace"),
     page("new_workspace", verb="post", data="named", ada=302, ben=302, cyn=302),
@@ -323,6 +345,8 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
     result = {"tally": {"won": 1, "drawn": 0, "lost": 0}, "games": games}
     played = Job.objects.create(kind="match", payload={}, workspace=workspace, **ended | {"result": result})
     meeting = Meeting.objects.create(league=league, first=start, second=chance, job=played, num_games=1)
+    report = create_report(actor=ada, workspace=workspace, title="About it", runs=[run])
+    report_link, report_secret = create_report_link(actor=ada, report_id=report.pk)
     worker = Worker.objects.create(name="w", host="h", boot_id="b", pid=1, start_ticks=1, last_beat_at=timezone.now())
     return {
         "experiment": experiment.pk,
@@ -338,6 +362,9 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "export": export.pk,
         "token": token.pk,
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
+        "report": report.pk,
+        "report_link": report_link.pk,
+        "report_secret": report_secret,
         "link": link.pk,
         "comment": add_comment(actor=ada, run_id=run.pk, place_kind="run", place="", text="Hm").pk,
         "share_secret": share_secret,

@@ -197,6 +197,8 @@ class CheckpointData(_Data):
 class LogData(_Data):
     level: Literal["debug", "info", "warning", "error"]
     text: str
+    facts: dict[str, str] = Field(default_factory=dict)
+    """What the line tells, by name, for programs: versions and machine in the first line of a process."""
 
 
 class ChangeData(_Data):

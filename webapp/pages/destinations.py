@@ -37,6 +37,7 @@ PLACES = (
     Place(name="compose", title="Compose an experiment", keys="g c"),
     Place(name="gallery", title="Methods", keys="g m"),
     Place(name="experiments", title="Experiments", keys="g r"),
+    Place(name="reports", title="Reports", keys="g p"),
     Place(name="notices", title="Notices", keys="g n"),
     Place(name="account", title="Your account and tokens"),
     Place(name="new_workspace", title="New workspace"),

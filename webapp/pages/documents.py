@@ -25,10 +25,19 @@ def method_document(slug: str) -> SafeString | None:
     return _rendered(path, path.stat().st_mtime_ns) if path.is_file() else None
 
 
+def user_text(text: str) -> SafeString:
+    """Markdown that a person wrote, as HTML: no pictures, no raw HTML, links to web pages and into the site only."""
+    return _to_html(text, tags=_TAGS - {"img"})
+
+
 @lru_cache(maxsize=64)
 def _rendered(path: Path, _version: int) -> SafeString:
+    return _to_html(path.read_text(encoding="utf-8"), tags=_TAGS)
+
+
+def _to_html(text: str, *, tags: set[str]) -> SafeString:
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = markdown.parse(path.read_text(encoding="utf-8"))
+    tokens = markdown.parse(text)
     if tokens and tokens[0].tag == "h1":  # the page has its own heading
         del tokens[:3]
     for token in tokens:
@@ -38,8 +47,8 @@ def _rendered(path: Path, _version: int) -> SafeString:
             token.attrSet("align", str(style).rpartition(":")[2])
     _name_every_header(tokens)
     html = markdown.renderer.render(tokens, markdown.options, {})
-    clean = nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES)
-    # Written by the product's authors and cut down to an allow-list, so it may stand in the page as HTML.
+    clean = nh3.clean(html, tags=tags, attributes=_ATTRIBUTES, url_schemes={"http", "https", "mailto"})
+    # Cut down to an allow-list, so it may stand in the page as HTML.
     return mark_safe(_fitting(clean))  # noqa: S308
 
 

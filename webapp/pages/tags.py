@@ -213,6 +213,11 @@ _DEEDS = {
     "job.asked": "asked a worker for a job: {kind}",
     "job.cancelled": "stopped a job",
     "run.share_revoked": "took back a share link",
+    "report.created": "began the report {title}",
+    "report.saved": "edited the report {title}",
+    "report.archived": "archived the report {title}",
+    "report.shared": "shared the report {title} by link",
+    "report.share_revoked": "took back a link to the report {title}",
 }
 
 
