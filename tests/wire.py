@@ -14,9 +14,8 @@ def floats(text: str) -> list[float]:
 def line_of(answer: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
     """``{"steps": [...], "y": [...], "low": [...], "high": [...], "total": 9}``, without bands where it has none."""
     steps = list(accumulate(answer["axes"][line["axis"]]))
-    numbers = {name: floats(line[name]) for name in ("y", "low", "high", "deviation", "interval") if name in line}
-    rest = {name: line[name] for name in ("total", "count") if name in line}
-    return {"steps": steps, **numbers, **rest}
+    numbers = {name: floats(line[name]) for name in ("y", "low", "high") if name in line}
+    return {"steps": steps, **numbers, "total": line["total"]}
 
 
 def lines_of(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -22,5 +22,6 @@ urlpatterns = [
     path("", include("webapp.experiments.urls")),
     path("", include("webapp.orders.urls")),
     path("", include("webapp.review.urls")),
+    path("", include("webapp.exports.urls")),
     path("", include("webapp.telemetry.urls")),
 ]

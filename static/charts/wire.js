@@ -2,16 +2,15 @@
 
 const KINDS = { f4: Float32Array, f8: Float64Array };
 
-/** `{ lines, groups, along }`: each line with `steps`, `x` (the same list), `y` and, where it has them, `low` and `high`. */
+/** `{ lines, along }`: each line with `steps`, `x` (the same list), `y` and, where it has them, `low` and `high`. */
 export function linesOf(answer) {
   const axes = answer.axes.map(summed);
   const line = (one) => {
     const steps = [...axes[one.axis]]; // its own: lines grow apart
     return { ...one, steps, x: steps, y: numbers(one.y), low: one.low && numbers(one.low), high: one.high && numbers(one.high) };
   };
-  const groups = (answer.groups ?? []).map((one) => ({ ...line(one), deviation: numbers(one.deviation), interval: numbers(one.interval) }));
   const along = answer.along && { ...answer.along, steps: [...axes[answer.along.axis]], x: numbers(answer.along.x) };
-  return { lines: answer.lines.map(line), groups, along: along ?? null };
+  return { lines: answer.lines.map(line), along: along ?? null };
 }
 
 /** `"f4:..."` or `"f8:..."` as numbers; what is not a number becomes null, a gap. */

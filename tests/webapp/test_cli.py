@@ -267,6 +267,14 @@ def test_metrics_come_as_names_table_and_csv(told: Run, kumite: Terminal) -> Non
 
 
 @pytest.mark.usefixtures("signed_in")
+def test_everything_a_run_measured_is_saved_as_a_file(told: Run, kumite: Terminal, tmp_path: Path) -> None:
+    target = tmp_path / "all.csv"
+    assert "all.csv" in kumite("export", "last", "--out", str(target))
+    rows = list(csv.DictReader(target.open()))
+    assert [row["step"] for row in rows if row["reward/solver"]] == [str(step) for step in range(1, 21)]
+
+
+@pytest.mark.usefixtures("signed_in")
 def test_samples_are_listed_and_read(told: Run, kumite: Terminal) -> None:
     listed = kumite("samples", "last", "--limit", "3")
     assert listed.count("What is") == 3

@@ -195,14 +195,14 @@ ROWS = [
     page("gallery"),
     page("method", "mae"),
     page("compose"),
-    inside("compose", query="clone"),
+    inside("compose", query="clone=RUN"),
     page("compose", verb="post", data="mae"),
     page("compose_check", verb="post", data="mae"),
     page("compose_block", verb="post", data="mae", query="path=task"),
     page("compose_yaml", verb="post", data="yaml"),
     page("compose_rehearse", verb="post", data="mae", ben=403),
     inside("compose_rehearsal", "rehearsal"),
-    inside("compose", query="template"),
+    inside("compose", query="template=TEMPLATE"),
     page("templates"),
     inside("template", "template"),
     deed("rename_template", "template", data="named"),
@@ -214,8 +214,8 @@ ROWS = [
     deed("runs_chosen", data="tag"),
     deed("runs_chosen", data="compare", ben=302, cyn=302),
     page("compare", ada=302, ben=302, cyn=302),
-    page("compare", query="run"),
-    inside("compare_series", query="run"),
+    page("compare", query="run=RUN"),
+    inside("compare_series", query="run=RUN"),
     deed("save_view", data="view", cyn=302),
     inside("saved_view", "view", ada=302, ben=302),
     deed("delete_view", "view"),
@@ -235,7 +235,7 @@ ROWS = [
     # What people say of a run: viewers read it, editors take part.
     page("review"),
     inside("review_side"),
-    inside("review_item", query="judged"),
+    inside("review_item", query="run=RUN&episode=1-0&turn=1"),
     deed("review_answer", data="verdict"),
     deed("review_undo"),
     deed("add_comment", "run", data="comment"),
@@ -243,8 +243,9 @@ ROWS = [
     deed("delete_comment", "comment"),
     deed("mark_sample", "run", data="mark"),
     inside("run_sample", "run", "seq"),
-    page("compare_series"),
-    inside("compare_series", query="run"),
+    inside("export_run", "run"),
+    inside("export_runs", query="run=RUN"),
+    page("export_runs", ada=404, ben=404, cyn=404),
     # The fleet does not exist for people who are not operators.
     page("fleet", ada=404, ben=404, cyn=404),
     *(page("worker_action", "worker", a, verb="post", ada=404, ben=404, cyn=404) for a in ("drain", "undrain")),
@@ -302,7 +303,7 @@ ROWS = [
     api_deed("api_share_link", "run", "link", verb="delete", ada=204),
     *(
         api_inside(f"api_{name}", "run")
-        for name in ("metrics", "events", "samples", "evaluations", "checkpoints", "logs")
+        for name in ("export", "metrics", "events", "samples", "evaluations", "checkpoints", "logs")
     ),
     api_inside("api_sample", "run", "seq"),
     api("api_jobs"),
@@ -380,13 +381,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
 
 def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
     address = reverse(row.name, args=[world.get(arg, arg) for arg in row.args])
-    query = f"{row.query}={world['run']}" if row.query in {"clone", "run"} else row.query
-    run = world["run"]
-    queries = {"clone": f"clone={run}", "judged": f"run={run}&episode=1-0&turn=1"}
-    query = queries.get(row.query, row.query)
-    starts = {"clone": f"clone={world['run']}", "template": f"template={world['template']}"}
-    query = starts.get(row.query, row.query)
-    query = f"clone={world['run']}" if row.query == "clone" else row.query.replace("RUN", str(world["run"]))
+    query = row.query.replace("RUN", str(world["run"])).replace("TEMPLATE", str(world["template"]))
     body = json.loads(json.dumps(BODIES[row.data or "empty"]).replace("RUN", str(world["run"])))
     options: dict[str, Any] = {} if row.verb == "get" else {"data": body}
     if row.name.startswith("api_") and row.verb != "get":

@@ -254,6 +254,11 @@ class MetricsQuery(serializers.Serializer[Any]):
     x_to = serializers.IntegerField(required=False, default=None, min_value=0, help_text="Last step wanted.")
 
 
+class ExportQuery(serializers.Serializer[Any]):
+    what = serializers.ChoiceField(choices=["metrics", "samples"], default="metrics")
+    form = serializers.ChoiceField(choices=["csv", "jsonl", "parquet", "tensorboard"], default="csv")
+
+
 class EventSerializer(serializers.Serializer[Any]):
     seq = serializers.IntegerField()
     attempt = serializers.IntegerField()

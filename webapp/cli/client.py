@@ -56,7 +56,9 @@ class Api:
         aside = target.with_name(f".{target.name}.part")
         with self._http.stream("GET", path, headers={"Accept": "*/*"}) as answer, aside.open("wb") as file:
             if not answer.is_success:
-                raise CliError("The file is not kept any more. Export the checkpoint again.", Exit.NOT_FOUND)
+                raise CliError(
+                    "There is no such file here, or it is not kept any more. Export it again.", Exit.NOT_FOUND
+                )
             for chunk in answer.iter_bytes():
                 file.write(chunk)
         return aside.replace(target)

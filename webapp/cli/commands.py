@@ -163,6 +163,17 @@ def control(arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def export(arguments: argparse.Namespace) -> int:
+    """Save everything a run measured, or every sample, as a file."""
+    with Api(load_config()) as api:
+        run_id = api.run_id(arguments.run)
+        suffix = "tfevents" if arguments.format == "tensorboard" else arguments.format
+        to = arguments.out or f"{run_id[:8]}-{arguments.what}.{suffix}"
+        path = api.download(f"runs/{run_id}/export/?what={arguments.what}&form={arguments.format}", to)
+    screen.say(f"Wrote {path}.")
+    return Exit.OK
+
+
 def metrics(arguments: argparse.Namespace) -> int:
     """Metric values as a table or as CSV; without names, the names there are."""
     with Api(load_config()) as api:

@@ -190,6 +190,12 @@ def _add_reading(commands: Any) -> None:
     metrics.add_argument("--name", action="append", default=[], help="metric to print, e.g. reward/solver; repeatable")
     metrics.add_argument("--csv", action="store_true", help="print CSV")
     metrics.add_argument("--max-points", type=_positive, default=10_000, help="most points a metric (10 to 10000)")
+    export = _with_run(_add(commands, "export", "Save a run's metrics or samples as a file.", _remote("export")))
+    export.add_argument("--what", choices=("metrics", "samples"), default="metrics", help="(default: %(default)s)")
+    export.add_argument(
+        "--format", choices=("csv", "jsonl", "parquet", "tensorboard"), default="csv", help="(default: %(default)s)"
+    )
+    export.add_argument("--out", default="", metavar="FILE", help="where to write it")
     samples = _with_run(_add(commands, "samples", "List sampled questions, or read one.", _remote("samples")))
     samples.add_argument("--seq", type=_positive, help="read this one in full")
     shows = ("all", "disagreement", "wrong", "right", "kept", "rejected")

@@ -20,7 +20,6 @@ def _pages(root: str, name: str) -> list[URLPattern]:
 
 
 urlpatterns = [
-    path("compare/series/", series_views.compare_series, name="compare_series"),
     path("runs/<uuid:run_id>/shares/<int:link_id>/revoke/", views.revoke_share, name="run_share_revoke"),
     *_pages("runs/<uuid:run_id>/", "run"),
     *_pages("s/<str:secret>/", "share"),

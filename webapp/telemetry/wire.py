@@ -35,18 +35,16 @@ class Axes:
         return self._places[key]
 
 
-def line_json(axes: Axes, line: Array, *, band: bool = True, newest: float | None = None) -> dict[str, Any]:
-    """One line. Without ``band`` the extremes of what a place stands for stay behind; ``newest`` is its last value."""
+def line_json(axes: Axes, line: Array, *, newest: float | None = None) -> dict[str, Any]:
+    """One line; ``newest`` is its last value, where its last place stands for several points."""
     exact = bool((line["count"] == 1).all())
     found: dict[str, Any] = {"axis": axes.of(line["step"]), "total": int(line["count"].sum())}
     if newest is not None:
         found["newest"] = newest
     if exact:
         return found | {"y": floats(line["total"], "f8")}
-    found["y"] = floats(means(line), "f4")
-    if band:
-        found |= {"low": floats(line["low"], "f4"), "high": floats(line["high"], "f4")}
-    return found
+    bands = {"y": means(line), "low": line["low"], "high": line["high"]}
+    return found | {name: floats(values, "f4") for name, values in bands.items()}
 
 
 def answer(axes: Axes, lines: Iterable[dict[str, Any]], **more: Any) -> dict[str, Any]:

@@ -3,7 +3,10 @@
 from typing import Any
 from uuid import UUID
 
+from django.http import HttpResponse, StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,6 +16,7 @@ from webapp.api.serializers import (
     EventSerializer,
     EventsQuery,
     EventsSerializer,
+    ExportQuery,
     LogsQuery,
     LogsSerializer,
     MetricsQuery,
@@ -22,6 +26,7 @@ from webapp.api.serializers import (
 )
 from webapp.api.views.base import Endpoint, split_names, valid_query
 from webapp.experiments.selectors import run_for
+from webapp.exports.services import export, response
 from webapp.telemetry import selectors
 
 
@@ -36,6 +41,24 @@ class Metrics(Endpoint):
         names, ends = split_names(wanted["names"]), {"x_from": wanted["x_from"], "x_to": wanted["x_to"]}
         series = selectors.metric_series(run, names, wanted["max_points"], **ends)
         return Response(MetricsSerializer({"names": selectors.metric_names(run), "series": series}).data)
+
+
+class Export(Endpoint):
+    serializer_class = ExportQuery
+
+    @extend_schema(
+        operation_id="runs_export",
+        tags=["telemetry"],
+        parameters=[ExportQuery],
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, run_id: UUID) -> StreamingHttpResponse | HttpResponse:
+        """All metrics or samples of the run as a file, made while it is sent. TensorBoard's files hold metrics."""
+        run, wanted = run_for(self.person(), run_id), valid_query(ExportQuery, request)
+        try:
+            return response(export([run], what=wanted["what"], form=wanted["form"]))
+        except ValueError as error:
+            raise ValidationError({"form": [str(error)]}) from None
 
 
 class Events(Endpoint):
