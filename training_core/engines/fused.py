@@ -41,6 +41,8 @@ PREFILL_TOKENS = 16_384
 """Prompt tokens read in one forward pass."""
 SHORTEST_SHARE = 0.8
 """Prompts are read together while the shortest has at least this share of the longest one's tokens."""
+_SLACK = 8
+"""So are prompts that differ by no more tokens than this: padding costs less than attention in one more part."""
 _PROBE_LENGTHS = (11, 7)
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
 """Largest error of the probe's logits, as a share of the largest logit; 5 % in shorter number formats."""
@@ -302,7 +304,8 @@ def _buckets(lengths: Sequence[int]) -> list[tuple[int, int]]:
     """Ranges of prompts, sorted by length, that are read together."""
     found, start = [], 0
     for end, length in enumerate(lengths):
-        if end > start and (lengths[start] < SHORTEST_SHARE * length or (end + 1 - start) * length > PREFILL_TOKENS):
+        differs = lengths[start] < min(SHORTEST_SHARE * length, length - _SLACK)
+        if end > start and (differs or (end + 1 - start) * length > PREFILL_TOKENS):
             found.append((start, end))
             start = end
     return [*found, (start, len(lengths))]

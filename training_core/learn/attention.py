@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from training_core.learn.packing import Pack, Rectangle
+from training_core.learn.packing import Crossing, Pack, Rectangle
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
@@ -42,7 +42,8 @@ class _Attention(torch.autograd.Function):
             own.put(logsum_NH, logsum.transpose(1, 2))
         for crossing in pack.across:
             queries, keys = crossing.queries, crossing.keys
-            out, logsum = _flash(_heads(queries, q_NHK), _heads(keys, k_NHK), _heads(keys, v_NHK), scale=scale)
+            q, k, v = _heads(queries, q_NHK), _heads(keys, k_NHK), _heads(keys, v_NHK)
+            out, logsum = _flash(q, k, v, attn_mask=_mask(crossing, q), scale=scale)
             own_logsum, logsum = queries.take(logsum_NH), logsum.transpose(1, 2)
             joint = torch.logaddexp(own_logsum, logsum)
             own_out, out = queries.take(out_NHK), out.transpose(1, 2)
@@ -59,29 +60,37 @@ class _Attention(torch.autograd.Function):
         grad_NHK = grad_NHK.contiguous()
         grad_q, grad_k, grad_v = torch.empty_like(q_NHK), torch.empty_like(k_NHK), torch.empty_like(v_NHK)
 
-        def part(queries: Rectangle, keys: Rectangle, *, causal: bool) -> list[torch.Tensor]:
+        def part(queries: Rectangle, keys: Rectangle, crossing: Crossing | None = None) -> list[torch.Tensor]:
+            q = _heads(queries, q_NHK)
             found = _flash_backward(
                 queries.take_filled(grad_NHK, 0.0).transpose(1, 2),
-                _heads(queries, q_NHK),
+                q,
                 _heads(keys, k_NHK),
                 _heads(keys, v_NHK),
                 _heads(queries, out_NHK),
                 queries.take_filled(logsum_NH, torch.inf).transpose(1, 2).contiguous(),
                 0.0,
-                causal,
+                crossing is None,
+                attn_mask=None if crossing is None else _mask(crossing, q),
                 scale=ctx.scale,
             )
             return [gradient.transpose(1, 2) for gradient in found]
 
         for own in ctx.pack.own:
-            for total, gradient in zip((grad_q, grad_k, grad_v), part(own, own, causal=True), strict=True):
+            for total, gradient in zip((grad_q, grad_k, grad_v), part(own, own), strict=True):
                 own.put(total, gradient)
         for crossing in ctx.pack.across:
-            of_q, of_k, of_v = part(crossing.queries, crossing.keys, causal=False)
+            of_q, of_k, of_v = part(crossing.queries, crossing.keys, crossing)
             crossing.queries.add(grad_q, of_q)
             crossing.keys.add(grad_k, of_k)
             crossing.keys.add(grad_v, of_v)
         return grad_q, grad_k, grad_v, None, None
+
+
+def _mask(crossing: Crossing, q_RHTK: torch.Tensor) -> torch.Tensor | None:
+    """What hides the empty cells of a crossing's keys, in the shape of its scores."""
+    mask = crossing.mask_R11T
+    return None if mask is None else mask.to(q_RHTK.dtype).expand(*q_RHTK.shape[:3], -1)
 
 
 def _heads(rectangle: Rectangle, values_NHK: torch.Tensor) -> torch.Tensor:

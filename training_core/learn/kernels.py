@@ -1,12 +1,14 @@
-"""Elementwise parts of a decoder layer with hand-written gradients: fewer passes over memory than autograd makes of them.
+"""Parts of a decoder layer with hand-written gradients: fewer passes over memory than autograd makes of them.
 
 Shapes: N tokens end to end, D features, F features of the MLP, H heads, K features of a head.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 # mypy: disable-error-code="no-untyped-call"
 
@@ -38,11 +40,29 @@ class _SwiGlu(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_NF: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         gate_NF, up_NF = ctx.saved_tensors
-        sigmoid_NF = gate_NF.sigmoid()
-        silu_NF = gate_NF * sigmoid_NF
-        # silu' = sigmoid + silu (1 - sigmoid)
-        slope_NF = sigmoid_NF.addcmul_(silu_NF, 1 - sigmoid_NF)
-        return slope_NF.mul_(up_NF).mul_(grad_NF), silu_NF.mul_(grad_NF)
+        grad_gate_NF = torch.ops.aten.silu_backward(grad_NF * up_NF, gate_NF)
+        return grad_gate_NF, F.silu(gate_NF).mul_(grad_NF)
+
+
+class _Linears(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_ND: torch.Tensor, *parts: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        weights, biases = parts[::2], parts[1::2]
+        ctx.save_for_backward(x_ND, *weights)
+        return tuple(F.linear(x_ND, weight, bias) for weight, bias in zip(weights, biases, strict=True))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x_ND, *weights = ctx.saved_tensors
+        of_x, *of_parts = ctx.needs_input_grad
+        grad_x_ND = grads[0] @ weights[0] if of_x else None
+        found: list[torch.Tensor | None] = []
+        for index, (grad, weight) in enumerate(zip(grads, weights, strict=True)):
+            if grad_x_ND is not None and index > 0:
+                grad_x_ND.addmm_(grad, weight)
+            found.append(grad.t() @ x_ND if of_parts[2 * index] else None)
+            found.append(grad.sum(0) if of_parts[2 * index + 1] else None)
+        return grad_x_ND, *found
 
 
 class _Rotate(torch.autograd.Function):
@@ -63,6 +83,14 @@ def rms_norm(norm: Any, x_ND: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = norm(x_ND)
         return result
     return _RmsNorm.apply(x_ND, norm.weight, norm.variance_epsilon)  # type: ignore[no-any-return]
+
+
+def linears(modules: Sequence[Any], x_ND: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """What each linear module makes of the same input; gradients of the input are added up inside the matrix products."""
+    if torch.is_autocast_enabled(x_ND.device.type) or any(type(module) is not nn.Linear for module in modules):
+        return tuple(module(x_ND) for module in modules)
+    parts = [part for module in modules for part in (module.weight, module.bias)]
+    return _Linears.apply(x_ND, *parts)  # type: ignore[no-any-return]
 
 
 def swiglu(gate_NF: torch.Tensor, up_NF: torch.Tensor) -> torch.Tensor:

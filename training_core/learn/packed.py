@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from training_core.engines.anatomy import Anatomy, LayerParts
 from training_core.learn.attention import attend
-from training_core.learn.kernels import rms_norm, rotate, signed, swiglu
+from training_core.learn.kernels import linears, rms_norm, rotate, signed, swiglu
 from training_core.learn.packing import Pack
 
 
@@ -50,9 +50,8 @@ def hidden_states(anatomy: Anatomy, pack: Pack, *, checkpointed: bool) -> torch.
 def _layer(frame: _Frame, layer: LayerParts, x_ND: torch.Tensor, live_L: torch.Tensor | None = None) -> torch.Tensor:
     """One decoder layer; with ``live_L``, only these tokens go on behind the attention."""
     input_ND, head_dim = rms_norm(layer.attention_norm, x_ND), frame.anatomy.head_dim
-    q_NHK = _split(layer.q(input_ND), head_dim)
-    k_NHK = _split(layer.k(input_ND), head_dim)
-    v_NHK = _split(layer.v(input_ND), head_dim)
+    parts = linears((layer.q, layer.k, layer.v), input_ND)
+    q_NHK, k_NHK, v_NHK = (_split(part_ND, head_dim) for part_ND in parts)
     if layer.q_norm is not None:
         q_NHK = rms_norm(layer.q_norm, q_NHK)
     if layer.k_norm is not None:
@@ -64,7 +63,7 @@ def _layer(frame: _Frame, layer: LayerParts, x_ND: torch.Tensor, live_L: torch.T
         x_ND, mixed_ND = x_ND[live_L], mixed_ND[live_L]
     x_ND = x_ND + layer.o(mixed_ND)
     input_ND = rms_norm(layer.mlp_norm, x_ND)
-    gate_NF, up_NF = layer.gate(input_ND), layer.up(input_ND)
+    gate_NF, up_NF = linears((layer.gate, layer.up), input_ND)
     inner_NF = swiglu(gate_NF, up_NF) if frame.is_swiglu else layer.act(gate_NF) * up_NF
     result_ND: torch.Tensor = x_ND + layer.down(inner_NF)
     return result_ND

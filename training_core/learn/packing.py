@@ -18,6 +18,8 @@ _FILL = 0.75
 """Segments share a rectangle when the shortest fills at least this share of its row."""
 _SLACK = 4
 """Segments that differ by no more tokens than this always do."""
+_PROMPT_FILL = 0.5
+"""Prompts share a rectangle of keys when the shortest fills at least this share of its row: a call costs more than its columns."""
 Item = TypeVar("Item")
 
 
@@ -80,6 +82,8 @@ class Crossing:
 
     queries: Rectangle
     keys: Rectangle
+    mask_R11T: torch.Tensor | None
+    """Added to the scores: minus infinity for empty cells of ``keys``; None where all are full."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +134,9 @@ def pack(texts: Sequence[Text], *, share: bool) -> Pack:
     alone: list[tuple[int, _Segment]] = []
     prompts: list[_Segment] = []
     completions: list[tuple[int, _Segment]] = []
-    for family in families(texts) if share else [[index] for index in range(len(texts))]:
+    groups = families(texts) if share else [[index] for index in range(len(texts))]
+    # As prompts are sorted, so are the completions that look back at them: their rows lie without gaps.
+    for family in sorted(groups, key=lambda family: -len(texts[family[0]].prompt_ids)):
         prompt_ids = texts[family[0]].prompt_ids
         if len(family) == 1:
             alone.append((family[0], _Segment(ids=[*prompt_ids, *texts[family[0]].token_ids[:-1]], position=0)))
@@ -183,28 +189,33 @@ def _reads(texts: Sequence[Text], segments: Iterable[tuple[int, _Segment]]) -> N
 
 
 def _crossings(completions: Sequence[_Segment]) -> Iterator[Crossing]:
-    """Families whose prompts are equally long side by side, as far as their completions are of a size."""
+    """Families side by side whose prompts, and whose completions, are of a size."""
     rows = []
     for prompt, members in groupby(completions, key=lambda segment: segment.prompt):
         assert prompt is not None
         if len(places := np.concatenate([member.places() for member in members])):
             rows.append((prompt, places))
-    rows.sort(key=lambda row: row[0].length)  # stable: neighbours stay neighbours
-    for _, equal in groupby(rows, key=lambda row: row[0].length):
-        for group in _alike(list(equal), lambda row: len(row[1])):
-            yield Crossing(
-                queries=_rectangle([places for _, places in group]),
-                keys=_rectangle([prompt.places() for prompt, _ in group]),
-            )
+    for similar in _alike(rows, lambda row: row[0].length, fill=_PROMPT_FILL):
+        for group in _alike(similar, lambda row: len(row[1])):
+            keys = _rectangle([prompt.places() for prompt, _ in group])
+            yield Crossing(queries=_rectangle([places for _, places in group]), keys=keys, mask_R11T=_empty_cells(keys))
 
 
-def _alike(items: Iterable[Item], length: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Items of about one length together, longest first; items of no length are left out."""
+def _empty_cells(keys: Rectangle) -> torch.Tensor | None:
+    if keys.full_cells is None:
+        return None
+    mask = torch.full((keys.num_rows * keys.num_columns,), -torch.inf)
+    mask[keys.full_cells] = 0.0
+    return mask.view(keys.num_rows, 1, 1, keys.num_columns)
+
+
+def _alike(items: Iterable[Item], length: Callable[[Item], int], *, fill: float = _FILL) -> Iterator[list[Item]]:
+    """Items of about one length together, longest first; items of no length are left out. Equals stay in their order."""
     group: list[Item] = []
     for item in sorted(items, key=lambda item: -length(item)):
         if length(item) == 0:
             break
-        if group and length(item) < min(_FILL * length(group[0]), length(group[0]) - _SLACK):
+        if group and length(item) < min(fill * length(group[0]), length(group[0]) - _SLACK):
             yield group
             group = []
         group.append(item)
