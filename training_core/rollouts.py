@@ -28,6 +28,8 @@ class Played:
     """Unix time."""
     token_shares: dict[str, float] = field(default_factory=dict)
     """Share of the sampled tokens that each role said."""
+    health: dict[str, float] = field(default_factory=dict)
+    """How busy the engine was, as metrics."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON values from which ``from_json`` makes an equal object."""
@@ -92,4 +94,5 @@ class Rollouts:
             seconds=seconds,
             began_at=began_at,
             token_shares=shares,
+            health=self._engine.health.take(),
         )

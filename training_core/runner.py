@@ -307,6 +307,7 @@ class Run:
             # The same requests and seeds every time: differences between evaluations are differences of the weights.
             found = play_out(self._method.evaluate(self._table("evaluate", 0)), self._engine)
         self._engine.watch.take()
+        self._engine.health.take()
         self._report.evaluation(found)
         scores = {f"eval/{name}": value for name, value in found.scores.items()}
         took, began = self._watch.take()["evaluate"], self._watch.take_beginnings()["evaluate"]
@@ -316,7 +317,8 @@ class Run:
 
     def _step_metrics(self, played: Played, learnt: dict[str, float]) -> dict[str, float]:
         seconds = {**played.seconds, **self._watch.take()}
-        metrics = {**learnt, **played.batch.metrics, **{f"time/{part}_s": value for part, value in seconds.items()}}
+        metrics = {**learnt, **played.batch.metrics, **played.health}
+        metrics |= {f"time/{part}_s": value for part, value in seconds.items()}
         beginnings = {**self._watch.take_beginnings(), "rollout": played.began_at}
         metrics |= {f"time/{part}_at_s": at for part, at in beginnings.items()}
         metrics |= {f"tokens/share_{role}": share for role, share in played.token_shares.items()}

@@ -88,6 +88,10 @@ def test_evaluation_happens_at_the_start_on_time_and_at_the_end(whole):
     assert [event["step"] for event in Run(None, whole).events(EventKind.EVALUATION)] == [0, 3, 6]
 
 
+def test_every_step_tells_how_busy_the_engine_was(whole):
+    assert [step for step, value in Run(None, whole).series("engine/running") if value > 0] == [1, 2, 3, 4, 5, 6]
+
+
 def test_equal_seeds_give_equal_runs_and_other_seeds_do_not(whole, model, tmp_path):
     Run(spec_of(model), tmp_path / "same").execute()
     assert_same_run(tmp_path / "same", whole)

@@ -184,6 +184,20 @@ def test_entropies_are_left_out_and_prompt_ids_are_ours(engine, policies):
     assert len(completion.logprobs) == len(completion.token_ids)
 
 
+def test_health_tells_of_rows_at_work_memory_and_spared_prompts(engine):
+    request = ask(LONG, n=8, max_tokens=100)
+    engine.generate([request])  # now the blocks of the prompt are cached
+    engine.health.take()
+    engine.generate([request])
+    found = engine.health.take()
+    assert 0 < found["engine/running"] <= found["engine/running_peak"] == 8
+    assert 0 < found["engine/cache_share_peak"] < 1
+    assert found["engine/preemptions"] == 0
+    # Two whole blocks of 32 tokens out of 70 are read for nobody.
+    assert found["engine/spared_share"] == pytest.approx(64 / 70)
+    assert engine.health.take() == {}
+
+
 def test_sleeping_on_a_cpu_changes_nothing(engine):
     before = engine.generate([ask("1+1", n=2)])
     engine.sleep()

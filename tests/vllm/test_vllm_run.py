@@ -36,6 +36,7 @@ def test_mae_learns_from_what_vllm_sampled_and_shows_the_mismatch(model, tmp_pat
     assert [step for step, _ in mismatch] == [1, 2, 3]
     assert max(abs(value) for _, value in mismatch) < 1e-6
     assert max(value for _, value in run.series("mismatch/ratio_max")) == pytest.approx(1, abs=1e-3)
+    assert [step for step, value in run.series("engine/running_peak") if value > 0] == [1, 2, 3]
 
 
 def test_run_says_what_to_do_where_vllm_is_missing(model, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from training_core.distributed.parallel import Parallel, deal
+from training_core.engine_health import EngineHealth
 from training_core.play.requests import Completion, Engine, Request, Score
 from training_core.stopwatch import Stopwatch
 
@@ -32,6 +33,11 @@ class SpreadEngine:
     def watch(self) -> Stopwatch:
         """The seconds of this rank's own engine."""
         return self._engine.watch
+
+    @property
+    def health(self) -> EngineHealth:
+        """That of this rank's own engine."""
+        return self._engine.health
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """Completions of every request, in order."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from training_core.engine_health import EngineHealth
 from training_core.engines.decoder import Decoder
 from training_core.engines.ledger import Finished, Ledger, Row
 from training_core.engines.sampling import LOGITS_AT_ONCE, Drawn, RowSettings, draw, uniforms
@@ -53,12 +54,13 @@ class Batch:
         stops: StopFinder,
         device: torch.device,
         watch: Stopwatch,
+        health: EngineHealth,
     ) -> None:
         self._decoder = decoder
         self._specs = specs
         self._limits = limits
         self._device = device
-        self._watch = watch
+        self._watch, self._health = watch, health
         self._ledger = Ledger(end_ids, stops)
         self._check_every = CHECK_EVERY_CUDA if device.type == "cuda" else 1
         self._max_rows = limits.max_rows if decoder.joins else min(limits.max_rows, _rows_of_logits(decoder))
@@ -128,6 +130,10 @@ class Batch:
         groups = [(prompt, len(list(group))) for prompt, group in groupby(rows, key=lambda row: row.prompt_ids)]
         with self._watch("prefill"):
             state = self._decoder.admit([prompt for prompt, _ in groups], [count for _, count in groups])
+        self._health.count(
+            prompt_tokens=sum(len(row.prompt_ids) for row in rows),
+            spared_tokens=sum((count - 1) * len(prompt) for prompt, count in groups),
+        )
         position_B = torch.tensor([len(row.prompt_ids) for row in rows], device=self._device)
         self._position_B = torch.cat([self._position_B, position_B]) if len(self._ledger) else position_B
         self._ledger.add(rows)
@@ -174,11 +180,14 @@ class Batch:
         finished = self._ledger.enter(*(_to_host(column) for column in zip(*self._drawn, strict=True)))
         self._drawn = []
         self._num_steps += 1
-        too_heavy = self._num_steps % _WEIGH_EVERY == 0 and self._decoder.num_bytes > self._limits.max_bytes
-        if not finished and not too_heavy:
-            return []
         open_B = self._ledger.open_B
         num_open = int(open_B.sum())
+        num_bytes = self._decoder.num_bytes
+        share = min(1.0, num_bytes / max(1, self._limits.max_bytes))
+        self._health.look(running=num_open, waiting=len(self._waiting), cache_share=share)
+        too_heavy = self._num_steps % _WEIGH_EVERY == 0 and num_bytes > self._limits.max_bytes
+        if not finished and not too_heavy:
+            return []
         if not num_open:
             self._decoder.clear()
             self._ledger.clear()
@@ -191,6 +200,7 @@ class Batch:
     def _send_back(self, open_B: NDArray[np.bool_], num: int) -> NDArray[np.bool_]:
         """Let the last ``num`` open rows wait again; from their seeds they will be the same."""
         self._longest_seen = max(self._longest_seen, int(self._ledger.age_B.max()))
+        self._health.count(preemptions=num)
         places = np.flatnonzero(open_B)[-num:]
         self._waiting += [self._ledger.rows[place] for place in reversed(places)]
         stays_B = open_B.copy()

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from training_core.engine_health import EngineHealth
 from training_core.engines.transformers import TransformersEngine
 from training_core.play.requests import Completion, Request, Score
 from training_core.policies.replica import Replica
@@ -20,6 +21,10 @@ class ReplicaEngine:
     @property
     def watch(self) -> Stopwatch:
         return self._engine.watch
+
+    @property
+    def health(self) -> EngineHealth:
+        return self._engine.health
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """Completions of every request, in order."""

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
+from training_core.engine_health import EngineHealth
 from training_core.engines.batch import Batch, Limits
 from training_core.engines.decoder import Decoder, make_decoder
 from training_core.engines.ledger import Finished, Row
@@ -33,7 +34,7 @@ class TransformersEngine:
         self._likelihood = Likelihood(policies)
         self._version = 0
         self._on_cuda = any(policy.model.device.type == "cuda" for policy in policies.values())
-        self.watch = Stopwatch()
+        self.watch, self.health = Stopwatch(), EngineHealth()
 
     def publish(self, version: int, *, blended: Collection[str] = ()) -> None:
         """Weights are shared with the learner and with snapshots; what was made of them is made anew."""
@@ -93,6 +94,7 @@ class TransformersEngine:
             stops=StopFinder(specs, policy.decode),
             device=policy.model.device,
             watch=self.watch,
+            health=self.health,
         )
         finished = batch.run(rows)
         texts = policy.decode([found.token_ids[: found.num_text_tokens] for found in finished])

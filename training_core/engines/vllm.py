@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from training_core.engine_health import EngineHealth
 from training_core.engines.vllm_model import NamedTensors, PrivateFolder, checkpoint_tensors, write_adapter
 from training_core.engines.vllm_setup import sampling_dtype
 from training_core.failures import EngineError
@@ -74,7 +75,7 @@ class Instance(Protocol):
 class Start(Protocol):
     """Starts vLLM with a model that several policies may share."""
 
-    def __call__(self, policies: Mapping[str, LoadedPolicy], *, share: float) -> Instance: ...
+    def __call__(self, policies: Mapping[str, LoadedPolicy], *, share: float, health: EngineHealth) -> Instance: ...
 
 
 @dataclass(kw_only=True)
@@ -109,7 +110,7 @@ class VllmEngine:
         self._asleep = False
         self._adapters: dict[str, str] = {}
         self._numbers = count(1)
-        self.watch = Stopwatch()
+        self.watch, self.health = Stopwatch(), EngineHealth()
         self._files = PrivateFolder(Path(spec.weights_dir) if spec.weights_dir else None)
         self._shared: list[_Shared] = []
         try:
@@ -122,7 +123,8 @@ class VllmEngine:
                     f"{len(models)}; leave engine.urls empty, or use adapters (weights.kind and model.adapter)."
                 )
             for group in models.values():
-                self._shared.append(_Shared(instance=start(group, share=1 / len(models)), policies=group))
+                instance = start(group, share=1 / len(models), health=self.health)
+                self._shared.append(_Shared(instance=instance, policies=group))
             for shared in self._shared:
                 shared.instance.wait_until_ready()
                 self._publish(shared, self._policies.keys())

@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from training_core.engine_health import EngineHealth
 from training_core.engines.vllm import Ask, Drawn
+from training_core.engines.vllm_health import StatLogger
 from training_core.engines.vllm_model import NamedTensors, PrivateFolder, checkpoint_tensors, write_model, write_weights
 from training_core.engines.vllm_serve import ENVIRONMENT
 from training_core.engines.vllm_setup import engine_arguments, sampling_dtype
@@ -32,6 +34,7 @@ class LocalInstance:
         policies: Mapping[str, LoadedPolicy],
         *,
         device: torch.device,
+        health: EngineHealth,
         share: float = 1.0,
         seed: int = 0,
     ) -> None:
@@ -50,6 +53,8 @@ class LocalInstance:
                     path.rename(folder.path / "model" / path.name)
             with _harmless():
                 self._llm = _start(folder.path, arguments)
+            # In the place of vLLM's own, which would write to the console and keep histograms for a web server.
+            self._llm.llm_engine.logger_manager.stat_loggers = [StatLogger(health)]
         finally:
             folder.close()
         self._adapters: dict[str | None, Any] = {}
@@ -137,7 +142,7 @@ def _start(folder: Path, arguments: Mapping[str, Any]) -> Any:
             weight_transfer_config={"backend": IN_PROCESS},
             logprobs_mode="processed_logprobs",
             generation_config="vllm",
-            disable_log_stats=True,
+            disable_log_stats=False,
             **arguments,
         )
     except (ValueError, NotImplementedError) as error:

@@ -18,8 +18,10 @@ import torch
 
 import training_core
 from training_core.distributed.parallel import deal
+from training_core.engine_health import EngineHealth
 from training_core.engines.descent import MARK, kill_marked
 from training_core.engines.vllm import Ask, Drawn
+from training_core.engines.vllm_health import Poll, read_metrics
 from training_core.engines.vllm_model import NamedTensors, PrivateFolder, checkpoint_tensors, write_model, write_weights
 from training_core.engines.vllm_setup import engine_arguments, sampling_dtype
 from training_core.failures import EngineError, EngineLost
@@ -30,6 +32,7 @@ T = TypeVar("T")
 
 _LOOK_EVERY_S = 0.25
 _LOOKS_PER_QUESTION = 40
+_FIRST_POLL_S, _LAST_POLL_S = 0.05, 0.8
 _END_WITHIN_S = 10
 _CONTROL_TIMEOUT_S = 600
 _ALIVE_TIMEOUT_S = 30
@@ -46,10 +49,12 @@ class ServerInstance:
         policies: Mapping[str, LoadedPolicy],
         *,
         device: torch.device,
+        health: EngineHealth,
         share: float = 1.0,
         seed: int = 0,
     ) -> None:
         self._spec = spec
+        self._health = health
         self._folder = PrivateFolder()
         self._handover = PrivateFolder(Path(spec.weights_dir)) if spec.weights_dir else self._folder
         self._http = _Http()
@@ -58,7 +63,7 @@ class ServerInstance:
         self._adapters: set[str] = set()
         try:
             if spec.urls:
-                self._servers.extend(_Server(url) for url in spec.urls)
+                self._servers.extend(_Server(url, health) for url in spec.urls)
             else:
                 self._start(policies, device=device, share=share, seed=seed)
         except BaseException:
@@ -68,12 +73,12 @@ class ServerInstance:
     def generate(self, asks: Sequence[Ask]) -> list[list[Drawn]]:
         """Completions of every ask, in order, dealt to the servers by their length."""
         servers = self._deal([ask.params["n"] * ask.params["max_tokens"] for ask in asks])
-        return self._run([_ask(server, ask) for server, ask in zip(servers, asks, strict=True)])
+        return self._observed([_ask(server, ask) for server, ask in zip(servers, asks, strict=True)])
 
     def score(self, asks: Sequence[Ask]) -> list[list[float]]:
         """Log-probs of the tokens of every ask's prompt but the first, dealt to the servers by their length."""
         servers = self._deal([len(ask.prompt_ids) for ask in asks])
-        return self._run([_read(server, ask) for server, ask in zip(servers, asks, strict=True)])
+        return self._observed([_read(server, ask) for server, ask in zip(servers, asks, strict=True)])
 
     def _deal(self, costs: Sequence[int]) -> list["_Server"]:
         """The server for each piece of work, so that all have about as much to do."""
@@ -140,7 +145,7 @@ class ServerInstance:
                 path.rename(self._folder.path / "model" / path.name)
         for number in range(self._spec.num_servers):
             process = _Process(self._folder.path, number, arguments, _devices(self._spec, device, number))
-            self._servers.append(_Server(f"unix:{process.socket}", process))
+            self._servers.append(_Server(f"unix:{process.socket}", self._health, process))
 
     def wait_until_ready(self) -> None:
         """Return once every server answers; raises ``EngineError`` or ``EngineLost`` where one does not."""
@@ -158,9 +163,14 @@ class ServerInstance:
                         "Raise engine.start_timeout_s if the model is large."
                     )
                 time.sleep(_LOOK_EVERY_S)
+        self._run([_observe(server, at_work=False) for server in self._servers])
 
     def _everywhere(self, path: str, body: Mapping[str, Any] | None = None) -> list[Any]:
         return self._run([_post(server, path, body, timeout_s=_CONTROL_TIMEOUT_S) for server in self._servers])
+
+    def _observed(self, work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        """Do the work and look meanwhile at what the servers are doing."""
+        return self._http.run(_while_observed(self._servers, work))
 
     def _run(self, work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         return self._http.run(_while_alive(self._servers, work))
@@ -169,9 +179,10 @@ class ServerInstance:
 class _Server:
     """Where a server listens, and its process if it is ours."""
 
-    def __init__(self, url: str, process: "_Process | None" = None) -> None:
+    def __init__(self, url: str, health: EngineHealth, process: "_Process | None" = None) -> None:
         self.url = url
         self.process = process
+        self.poll = Poll(health)
         self._client: httpx.AsyncClient | None = None
 
     def client(self) -> httpx.AsyncClient:
@@ -263,6 +274,33 @@ class _Http:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+
+async def _while_observed(servers: Sequence[_Server], work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    observing = asyncio.ensure_future(_keep_observing(servers))
+    try:
+        found = await _while_alive(servers, work)
+    finally:
+        observing.cancel()
+        await asyncio.gather(observing, return_exceptions=True)
+    await asyncio.gather(*(_observe(server, at_work=False) for server in servers))
+    return found
+
+
+async def _keep_observing(servers: Sequence[_Server]) -> None:
+    """Look at every server, often at first, because a short batch is soon over."""
+    pause_s = _FIRST_POLL_S
+    while True:
+        await asyncio.sleep(pause_s)
+        await asyncio.gather(*(_observe(server, at_work=True) for server in servers))
+        pause_s = min(2 * pause_s, _LAST_POLL_S)
+
+
+async def _observe(server: _Server, *, at_work: bool) -> None:
+    """Enter what a server tells of itself; one that does not answer is for others to notice."""
+    with suppress(httpx.HTTPError):
+        answer = await server.client().get("/metrics", timeout=_ALIVE_TIMEOUT_S)
+        server.poll.enter(read_metrics(answer.text), at_work=at_work)
 
 
 async def _while_alive(servers: Sequence[_Server], work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

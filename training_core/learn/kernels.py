@@ -46,7 +46,7 @@ class _SwiGlu(torch.autograd.Function):
 
 class _Linears(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_ND: torch.Tensor, *parts: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+    def forward(ctx: Any, x_ND: torch.Tensor, *parts: Any) -> tuple[torch.Tensor, ...]:
         weights, biases = parts[::2], parts[1::2]
         ctx.save_for_backward(x_ND, *weights)
         return tuple(F.linear(x_ND, weight, bias) for weight, bias in zip(weights, biases, strict=True))

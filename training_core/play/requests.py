@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol, Self
 
+from training_core.engine_health import EngineHealth
 from training_core.spec.learning import SamplingSpec
 from training_core.stopwatch import Stopwatch
 
@@ -65,6 +66,10 @@ class Engine(Protocol):
     @property
     def watch(self) -> Stopwatch:
         """Where the engine's time goes: prefill, decode, publish."""
+
+    @property
+    def health(self) -> EngineHealth:
+        """How busy it is, and how full its memory."""
 
     def generate(self, requests: Sequence[Request]) -> list[list[Completion]]:
         """Completions of every request, in order; equal seeds give equal completions whatever else is in the batch."""

@@ -272,8 +272,8 @@ Event = Annotated[
     Field(discriminator="kind"),
 ]
 
-WALL_CLOCK_AREAS = ("time/", "tokens/", "machine/")
-"""Metrics under these areas measure the machine and differ from run to run even with one seed."""
+WALL_CLOCK_AREAS = ("time/", "tokens/", "machine/", "engine/")
+"""Metrics under these areas measure the machine and what runs on it, and differ from run to run even with one seed."""
 
 
 class Command(_Data):
