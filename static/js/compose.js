@@ -53,6 +53,12 @@ function showChanged(changed) {
   }
 }
 
+/** What is wrong in the YAML view must not be launched as what the form still holds. */
+function holdBack() {
+  for (const button of form.querySelectorAll("[data-deed]")) button.disabled = yaml.isWrong();
+  document.getElementById("yaml-note").hidden = !yaml.isWrong();
+}
+
 function inStep() {
   const state = readState();
   showErrors(state.errors);
@@ -60,6 +66,7 @@ function inStep() {
   showChanged(state.changed);
   yaml.show(state.yaml);
   yaml.number();
+  holdBack();
   boxes.refresh();
 }
 

@@ -1,7 +1,5 @@
 """The pages as a person uses them: composing, launching, finding things, by mouse, keyboard and thumb."""
 
-import re
-
 import pytest
 from playwright.sync_api import expect
 
@@ -82,81 +80,6 @@ def test_signing_in_by_keyboard_alone(visit: Visit, ada: User, workspace: Worksp
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Dojo")
-
-
-def test_composing_and_launching(visit: Visit, ada: User, workspace: Workspace) -> None:
-    page = visit.sign_in(ada).goto("/methods/")
-    card = page.get_by_role("article").filter(has=page.get_by_role("heading", name="Multi-Agent Evolve"))
-    card.get_by_role("link", name="Starter demo").click()
-    page.get_by_label("Name", exact=True).fill("From the browser")
-    steps = page.get_by_label("Steps", exact=True)
-    steps.fill("0")
-    expect(page.locator("#f-steps-error")).to_have_text("must be at least 1 (you wrote '0')")
-    expect(steps).to_have_attribute("aria-invalid", "true")
-    visit.expect_accessible()
-    steps.fill("41")
-    expect(page.locator("#f-steps-error")).to_be_empty()
-    expect(page.locator("#compose-check")).to_contain_text("Valid, ready to launch")
-    page.get_by_role("button", name="Launch").click()
-    page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}/$"))
-    launched = Run.objects.get()
-    assert (launched.experiment.name, launched.total_steps, launched.status) == ("From the browser", 41, "queued")
-
-
-def test_choosing_another_block_swaps_its_inputs(visit: Visit, ada: User, workspace: Workspace) -> None:
-    page = visit.sign_in(ada).goto("/compose/")
-    page.get_by_label("Task", exact=True).select_option("strings")
-    expect(page.get_by_label("Max length")).to_have_value("6")
-    expect(page.get_by_label("Max digits")).to_have_count(0)
-    expect(page.locator("#compose-check")).to_contain_text("strings")
-    page.get_by_label("Task", exact=True).select_option("jsonl")
-    expect(page.locator("#f-task-path-error")).to_contain_text("must not be empty")
-    page.get_by_label("Path", exact=True).fill("questions.jsonl")
-    expect(page.locator("#f-task-path-error")).to_be_empty()
-
-
-def test_an_engine_brings_its_own_settings_and_their_rules(visit: Visit, ada: User, workspace: Workspace) -> None:
-    page = visit.sign_in(ada).goto("/compose/")
-    page.get_by_label("All settings").check(force=True)
-    expect(page.get_by_label("Completions at once")).to_have_value("1024")
-    page.get_by_label("Engine", exact=True).select_option("vllm")
-    expect(page.get_by_label("Completions at once")).to_have_value("256")
-    expect(page.locator("#compose-check")).to_contain_text("vllm")
-    page.get_by_label("Number of servers").fill("2")
-    check = page.locator("#compose-check")
-    expect(check).to_contain_text("num_servers needs servers, but placement is in_process; set placement to server")
-    visit.expect_accessible()
-    page.get_by_label("Placement").select_option("server")
-    expect(check).to_contain_text("Valid, ready to launch")
-
-
-def test_form_and_yaml_stay_in_step_both_ways(visit: Visit, ada: User, workspace: Workspace) -> None:
-    page = visit.sign_in(ada).goto("/compose/")
-    page.get_by_label("Steps", exact=True).fill("77")
-    page.get_by_text("YAML", exact=True).click()
-    text = page.get_by_label("Spec as YAML")
-    expect(text).to_have_value(re.compile(r"^steps: 77$", re.MULTILINE))
-    text.fill(re.sub(r"^steps: 77$", "steps: 88", text.input_value(), flags=re.MULTILINE))
-    expect(page.locator("#f-steps")).to_have_value("88")
-    text.fill("steps: [")
-    expect(page.locator("#yaml-errors")).to_contain_text("not valid YAML at line 1")
-    page.get_by_text("Form", exact=True).click()
-    expect(page.get_by_label("Steps", exact=True)).to_have_value("88")
-
-
-def test_a_finding_leads_to_its_field_even_if_that_is_hidden(visit: Visit, ada: User, workspace: Workspace) -> None:
-    page = visit.sign_in(ada).goto("/compose/")
-    rate = page.get_by_label("Learning rate")
-    expect(rate).to_be_hidden()
-    page.get_by_label("All settings").check(force=True)
-    rate.fill("fast")
-    finding = page.locator("#compose-check").get_by_role("link", name="Learning rate")
-    expect(finding).to_be_visible()
-    page.get_by_label("All settings").uncheck(force=True)
-    finding.click()
-    expect(rate).to_be_focused()
-    rate.fill("0.001")
-    expect(page.locator("#compose-check")).to_contain_text("Valid, ready to launch")
 
 
 def test_choice_of_colour_scheme_stays(visit: Visit, ada: User, workspace: Workspace) -> None:

@@ -196,6 +196,29 @@ def test_the_same_key_creates_once_and_not_something_else(api: Script) -> None:
     assert Run.objects.count() == 1
 
 
+def test_seeds_and_a_sweep_make_several_runs(api: Script) -> None:
+    body = {"spec": SPEC, "seeds": [1, 2], "sweep": {"method.w_judge": [0.3, 0.5]}}
+    created = api("post", "experiments/", body).json()
+    assert [(run["seed"], run["overrides"]) for run in created["runs"][::-1]] == [
+        (1, {"method.w_judge": 0.3}),
+        (2, {"method.w_judge": 0.3}),
+        (1, {"method.w_judge": 0.5}),
+        (2, {"method.w_judge": 0.5}),
+    ]
+    status, _, fields = error_of(api("post", "experiments/", {"spec": SPEC, "sweep": {"steps": [0]}}))
+    assert (status, fields) == (400, [{"path": "steps", "message": "with steps = 0: must be at least 1 (you wrote 0)"}])
+
+
+def test_team_templates_are_saved_read_renamed_and_retired(api: Script) -> None:
+    api("post", "templates/", {"name": "Mild", "spec": SPEC})
+    saved = api("post", "templates/", {"name": "Mild", "note": "longer", "spec": SPEC | {"steps": 7}}).json()
+    assert [(each["number"], each["note"]) for each in saved["versions"]] == [(2, "longer"), (1, "")]
+    path = f"templates/{saved['id']}/"
+    changed = api("patch", path, {"name": "Very mild", "retired": True}).json()
+    assert (changed["name"], changed["retired_at"] is None) == ("Very mild", False)
+    assert [each["newest"] for each in api("get", "templates/").json()["results"]] == [2]
+
+
 def test_a_clone_points_to_a_run_one_can_see(api: Script, cyn: User, run_in: MakeRun) -> None:
     run = run_in("succeeded")
     assert api("post", "experiments/", {"spec": SPEC, "parent": str(run.pk)}).json()["parent"] == str(run.pk)

@@ -149,6 +149,17 @@ def test_methods_are_listed_and_shown(kumite: Terminal) -> None:
 
 
 @pytest.mark.usefixtures("signed_in")
+def test_launch_makes_a_run_for_every_seed_and_value(spec_file: str, kumite: Terminal) -> None:
+    said = kumite("launch", spec_file, "--seeds", "2", "--set", "method.w_judge=0.3,0.4", "--set", "steps=7")
+    assert "4 runs of From the terminal queued" in said
+    assert "seed 1, method.w_judge 0.4" in said
+    runs = [(run.spec["seed"], run.overrides, run.total_steps) for run in Run.objects.order_by("number")]
+    assert runs[0] == (0, {"method.w_judge": 0.3}, 7)
+    assert len(runs) == 4
+    assert "write how many seeds" in kumite("launch", spec_file, "--seeds", "x", expect=Exit.WRONG_INPUT)
+
+
+@pytest.mark.usefixtures("signed_in")
 def test_run_creates_an_experiment_with_changes(spec_file: str, kumite: Terminal) -> None:
     said = kumite("run", spec_file, "--set", "steps=7", "--set", "method.w_judge=0.25", "--workspace", "dojo")
     run = Run.objects.get()

@@ -74,7 +74,7 @@ def launch(arguments: argparse.Namespace) -> int:
     with Api(load_config()) as api:
         experiment = _create(api, body)
         runs = experiment["runs"][::-1]
-        count = f"{len(runs)} run{'s are' if len(runs) != 1 else ' is'}"
+        count = f"{len(runs)} runs" if len(runs) != 1 else "1 run"
         screen.say(f"{count} of {experiment['name']} queued: {api.url}/experiments/{experiment['id']}/")
         for run in runs:
             changed = "".join(f", {path} {value}" for path, value in run["overrides"].items())

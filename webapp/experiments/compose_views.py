@@ -49,7 +49,10 @@ def compose(request: HttpRequest) -> HttpResponse:
         return _page(request, first, beginning)
     if data.get("action") == "yaml":
         return _from_yaml(request, beginning, workspace)
-    composition = _posted(request, beginning, workspace)
+    try:
+        composition = _seen(request, beginning, workspace)
+    except SpecError:
+        return _from_yaml(request, beginning, workspace)
     deed = _DEEDS.get(data.get("action", ""))
     if deed and composition.is_ready:
         return deed(request, composition, beginning)
@@ -182,7 +185,7 @@ def _rehearsal_of(request: HttpRequest, run_id: str) -> rehearsals.Shown | None:
 def compose_check(request: HttpRequest) -> HttpResponse:
     """The findings beside the form, the drawing and the preview, for what the form holds now."""
     composition = _posted(request, beginning_of(request, request.POST), current_workspace(request))
-    context = {"composition": composition, "may_edit": True, "files": data_files()}
+    context = {"composition": composition, "files": data_files(), "is_plan": "plan" in request.GET}
     return render(request, "experiments/compose/_checked.html", context)
 
 
@@ -224,8 +227,12 @@ def compose_yaml(request: HttpRequest) -> HttpResponse:
 def compose_rehearse(request: HttpRequest) -> HttpResponse:
     """Start a rehearsal of what the form holds; answers with its panel."""
     workspace = current_workspace(request)
-    composition = _posted(request, beginning_of(request, request.POST), workspace)
     context: dict[str, object] = {}
+    try:
+        composition = _seen(request, beginning_of(request, request.POST), workspace)
+    except SpecError:
+        context["rehearsal_problem"] = "Correct the YAML first; then it can be rehearsed."
+        return render(request, "experiments/compose/_rehearsal.html", context)
     if workspace is None:
         context["rehearsal_problem"] = "A rehearsal needs a workspace to stand in. Create one first."
     elif composition.spec is None:
@@ -245,6 +252,14 @@ def compose_rehearsal(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """Where a rehearsal stands."""
     shown = rehearsals.shown(rehearsals.rehearsal_for(signed_in(request), run_id))
     return render(request, "experiments/compose/_rehearsal.html", {"rehearsal": shown})
+
+
+def _seen(request: HttpRequest, beginning: Beginning, workspace: Workspace | None) -> Composition:
+    """What the person sees is what counts: the text in the YAML view, else the form. Raises ``SpecError`` for a wrong text."""
+    if request.POST.get("view") == "yaml" and request.POST.get("yaml"):
+        launch = Launch.from_data(_lists(request.POST))
+        return composition_from_yaml(request.POST["yaml"], beginning.origin, launch=launch, workspace=workspace)
+    return _posted(request, beginning, workspace)
 
 
 def _posted(request: HttpRequest, beginning: Beginning, workspace: Workspace | None) -> Composition:

@@ -21,14 +21,12 @@ _LIGHT, _HEAVY = 2e5, 1.5e6
 
 @dataclass(frozen=True, kw_only=True)
 class MethodCost:
-    """How much a method asks for: ``MethodCost(level=2, tokens_per_step=819_200, demo_s=41.0)``."""
+    """How much a method asks for: ``MethodCost(level=2, tokens_per_step=819_200)``."""
 
     level: int
     """1 light, 2 medium, 3 heavy, at the setting of its last preset, which is the paper's."""
     tokens_per_step: int
     """Sampled tokens of a step at that setting."""
-    demo_s: float | None
-    """Time of the first preset by rule of thumb."""
 
     @property
     def word(self) -> str:
@@ -68,11 +66,11 @@ class MethodCard:
 
 @cache
 def cost_of(method: type[SelfPlay]) -> MethodCost:
-    specs = [parse_spec(preset.spec) for preset in method.presets] or [parse_spec({"method": {"name": method.slug}})]
-    demo, paper = estimate(specs[0]), estimate(specs[-1])
+    largest = method.presets[-1].spec if method.presets else {"method": {"name": method.slug}}
+    paper = estimate(parse_spec(largest))
     work = paper.sampled_per_step + 3 * paper.trained_per_step
     level = 1 if work < _LIGHT else 2 if work < _HEAVY else 3
-    return MethodCost(level=level, tokens_per_step=paper.sampled_per_step, demo_s=demo.seconds)
+    return MethodCost(level=level, tokens_per_step=paper.sampled_per_step)
 
 
 def card_of(method: type[SelfPlay]) -> MethodCard:

@@ -10,6 +10,8 @@ function belongs(path, paths) {
 
 /** Show what is open in the form as it stands now; the form's parts may have been exchanged since. */
 export function refresh() {
+  const door = open?.id && document.getElementById(open.id);
+  if (door) open = ofBox(door);
   form.toggleAttribute("data-filtered", open !== null);
   for (const group of form.querySelectorAll(".group")) {
     let shown = 0;

@@ -34,8 +34,15 @@ function goTo(line) {
   const end = text.value.indexOf("\n", start);
   text.focus();
   text.setSelectionRange(start, end < 0 ? text.value.length : end);
-  const height = text.scrollHeight / Math.max(1, text.value.split("\n").length);
+  const height = Number.parseFloat(getComputedStyle(text).lineHeight);
   text.scrollTop = Math.max(0, (line - 4) * height);
+  const place = text.getBoundingClientRect().top + (line - 1) * height - text.scrollTop;
+  window.scrollBy({ top: place - window.innerHeight / 3 });
+}
+
+/** Whether what stands in the view cannot be used. */
+export function isWrong() {
+  return document.querySelector("#yaml-errors li") !== null;
 }
 
 /** Tab and Shift-Tab leave the field as everywhere; Enter keeps the indentation of the line. */
