@@ -33,9 +33,11 @@ from webapp.jobs.asking import read_job
 from webapp.jobs.folders import job_folder
 from webapp.jobs.models import Job
 from webapp.jobs.services import ask
+from webapp.jobs.weights import Moment
 from webapp.notices.models import Channel
 from webapp.reports.services import create_report, create_report_link
 from webapp.review.services import add_comment
+from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
 from webapp.telemetry.tabs import TABS
 from webapp.workspaces.models import Workspace
 
@@ -114,6 +116,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "tag": {"deed": "tag", "run": "RUN", "tags": "paper"},
     "compare": {"deed": "compare", "run": "RUN"},
     "view": {"page": "runs", "name": "Mine", "query": "status=failed"},
+    "calibration": {"rubric": "mae/answer"},
+    "again": {"of": "run:RUN", "judge": "RUN/0/main", "samples": "9", "n": "1"},
     "verdict": {"run": "RUN", "episode": "1-0", "turn": "1", "label": "right"},
     "comment": {"place_kind": "run", "place": "", "text": "Hm"},
     "mark": {"episode": "1-0", "kind": "pin"},
@@ -238,6 +242,12 @@ ROWS = [
     inside("review_item", query="run=RUN&episode=1-0&turn=1"),
     deed("review_answer", data="verdict"),
     deed("review_undo"),
+    inside("review_sets"),
+    deed("review_sets", data="calibration"),
+    inside("dataset_file", "dataset"),
+    inside("grade_again"),
+    deed("grade_again", data="again"),
+    inside("regraded", "regrading"),
     deed("add_comment", "run", data="comment"),
     deed("edit_comment", "comment", data="comment"),
     deed("delete_comment", "comment"),
@@ -348,6 +358,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
     meeting = Meeting.objects.create(league=league, first=start, second=chance, job=played, num_games=1)
     report = create_report(actor=ada, workspace=workspace, title="About it", runs=[run])
     report_link, report_secret = create_report_link(actor=ada, report_id=report.pk)
+    give_verdict(actor=ada, run_id=run.pk, episode="2-0", turn=1, label="right", saw_judge=True)
     worker = Worker.objects.create(name="w", host="h", boot_id="b", pid=1, start_ticks=1, last_beat_at=timezone.now())
     return {
         "experiment": experiment.pk,
@@ -367,6 +378,8 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "report_link": report_link.pk,
         "report_secret": report_secret,
         "link": link.pk,
+        "dataset": make_calibration_set(actor=ada, workspace=workspace, rubric="mae/answer").pk,
+        "regrading": grade_run_again(actor=ada, run=run, judge=Moment(run=run, step=0)).pk,
         "comment": add_comment(actor=ada, run_id=run.pk, place_kind="run", place="", text="Hm").pk,
         "share_secret": share_secret,
         "view": save_view(actor=ada, workspace=workspace, page="runs", name="Failed", query="status=failed").pk,
@@ -382,6 +395,17 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
 def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
     address = reverse(row.name, args=[world.get(arg, arg) for arg in row.args])
     query = row.query.replace("RUN", str(world["run"])).replace("TEMPLATE", str(world["template"]))
+    run = world["run"]
+    queries = {
+        "clone": f"clone={run}",
+        "run": f"run={run}",
+        "template": f"template={world['template']}",
+        "judged": f"run={run}&episode=1-0&turn=1",
+    }
+    query = queries.get(row.query, row.query)
+    starts = {"clone": f"clone={world['run']}", "template": f"template={world['template']}"}
+    query = starts.get(row.query, row.query)
+    query = f"clone={world['run']}" if row.query == "clone" else row.query.replace("RUN", str(world["run"]))
     body = json.loads(json.dumps(BODIES[row.data or "empty"]).replace("RUN", str(world["run"])))
     options: dict[str, Any] = {} if row.verb == "get" else {"data": body}
     if row.name.startswith("api_") and row.verb != "get":

@@ -202,6 +202,7 @@ _DEEDS = {
     "run.overrule_ordered": "had a run learn another verdict on {episode}",
     "run.knob_ordered": "turned {path} of a run to {value}",
     "run.question_ordered": "changed a run's pool of questions",
+    "dataset.made": "made the data set {name} of {rows} rows",
     "comment.added": "commented on {place}",
     "comment.deleted": "took a comment away",
     "verdict.given": "called a turn of {episode} {label}",

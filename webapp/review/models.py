@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
+from webapp.jobs.models import Job
 from webapp.orders.models import RunOrder
 from webapp.workspaces.models import Workspace
 
@@ -175,3 +176,27 @@ class Dataset(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} v{self.version}"
+
+
+class Regrading(models.Model):
+    """Answers that were given to a judge again, and for what: a run's newest samples, or a calibration set."""
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="regrading")
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="regradings")
+    run = models.ForeignKey(Run, null=True, blank=True, on_delete=models.CASCADE, related_name="regradings")
+    """Whose answers they are; None for a calibration set."""
+    rubric = models.CharField(max_length=120, blank=True)
+    """The calibration set; empty for a run."""
+    judge = models.CharField(max_length=200)
+    """Who graded."""
+    edited = models.BooleanField()
+    """Whether its prompt was another than the method's own."""
+    num_items = models.PositiveIntegerField()
+    by = models.ForeignKey(PERSON, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["workspace", "-at"], name="regrading_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.judge} on {self.num_items} answers"

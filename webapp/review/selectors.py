@@ -98,7 +98,7 @@ def _items(run: Run, labels: Sequence[Verdict]) -> list[Item]:
     index = Sample.objects.filter(run=run, roles__contains=[{"role": "judge"}]).order_by("-step", "-seq")
     seqs = list(index.values_list("seq", flat=True)[:SAMPLES_PER_RUN])
     events = list(Event.objects.filter(run=run, kind=EventKind.SAMPLE, seq__in=seqs))
-    judged = {event.seq: _settled(run, judged_turns(event.data)) for event in events}
+    judged = {event.seq: settled(run, judged_turns(event.data)) for event in events}
     people, others = _people_so_far(run, labels), Counter((v.episode, v.turn) for v in labels if v.run_id == run.pk)
     groups: dict[str, list[Judged]] = defaultdict(list)
     for found in judged.values():
@@ -126,7 +126,7 @@ def _items(run: Run, labels: Sequence[Verdict]) -> list[Item]:
     return items
 
 
-def _settled(run: Run, found: list[Judged]) -> list[Judged]:
+def settled(run: Run, found: list[Judged]) -> list[Judged]:
     """A verifier that finds no truth says that the question is ill-posed, so no answer to it is right."""
     if not verifies(run.spec["task"]["kind"]):
         return found
@@ -179,7 +179,7 @@ def judged_in(run: Run, episode: str, turn: int) -> tuple[Event, Judged]:
     event = Event.objects.filter(run=run, seq=seq).first() if seq else None
     judged = judged_turn(event.data, turn) if event else None
     if judged is not None:
-        (judged,) = _settled(run, [judged])
+        (judged,) = settled(run, [judged])
     if event is None or judged is None:
         raise Http404("This run has no such judged turn. A later attempt of the run may have replaced it.")
     return event, judged

@@ -1,19 +1,30 @@
 """Every write to verdicts, comments, marks and data sets of people."""
 
+import hashlib
+import json
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Max
 from django.http import Http404
 from django.utils import timezone
 
+from training_core.spec.jobs import RejudgeJob
+from training_core.spec.learning import SamplingSpec
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for
+from webapp.jobs import services as jobs
+from webapp.jobs.weights import Moment
 from webapp.orders import services as orders
 from webapp.orders.models import OrderKind, RunOrder
-from webapp.review.models import Comment, Label, Mark, MarkKind, Place, Verdict
+from webapp.review.folders import dataset_path
+from webapp.review.models import Comment, Dataset, Label, Mark, MarkKind, Place, Regrading, Verdict
 from webapp.review.notes import mentioned
+from webapp.review.regrading import Given, given_in_run, given_in_set, own_prompt
 from webapp.review.selectors import judge_of, judged_in, last_verdict, rubric_of
+from webapp.review.sets import calibration_items, picked_rows
 from webapp.review.signals import commented
 from webapp.telemetry.models import Sample
 from webapp.telemetry.series import metric_names
@@ -24,6 +35,7 @@ from webapp.workspaces.services import record
 MAX_NOTE = 2000
 MAX_COMMENT = 10_000
 MAX_TAG = 40
+MAX_REGRADED_SAMPLES = 300
 
 
 @transaction.atomic(durable=True)
@@ -233,3 +245,118 @@ def _editable(actor: User, run_id: UUID) -> Run:
     run = run_for(actor, run_id)
     require_edit(actor, run.experiment.workspace)
     return run
+
+
+# Data sets
+
+
+def make_calibration_set(*, actor: User, workspace: Workspace, rubric: str) -> Dataset:
+    """Freeze what people say of a rubric now as a version of its calibration set."""
+    require_edit(actor, workspace)
+    rows = [item.row for item in calibration_items(workspace, rubric)]
+    return _make_dataset(actor, workspace, kind="calibration", name=rubric, rows=rows)
+
+
+def make_picked_set(*, actor: User, workspace: Workspace, form: str, name: str, kind: str, tag: str = "") -> Dataset:
+    """Write marked samples as a data set to learn from: demonstrations (sft) or pairs (preference)."""
+    require_edit(actor, workspace)
+    name = " ".join(name.split())
+    if form not in {"sft", "preference"}:
+        raise ValueError(f"{form!r} is no form of a data set. Choose sft or preference.")
+    if not 0 < len(name) <= 80:
+        raise ValueError("A data set needs a name of 1 to 80 characters.")
+    rows = picked_rows(workspace, form=form, kind=kind, tag=tag)
+    return _make_dataset(actor, workspace, kind=form, name=name, rows=rows)
+
+
+@transaction.atomic(durable=True)
+def _make_dataset(actor: User, workspace: Workspace, *, kind: str, name: str, rows: list[dict[str, Any]]) -> Dataset:
+    """The next version; what would be the same as the newest is not made again."""
+    if not rows:
+        raise ValueError("Nothing there can be made into rows of such a data set.")
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    digest = hashlib.sha256(text).hexdigest()
+    Workspace.objects.select_for_update().get(pk=workspace.pk)
+    earlier = Dataset.objects.filter(workspace=workspace, kind=kind, name=name)
+    newest = earlier.order_by("-version").first()
+    if newest is not None and newest.digest == digest:
+        return newest
+    version = (earlier.aggregate(last=Max("version"))["last"] or 0) + 1
+    made = Dataset.objects.create(
+        workspace=workspace, kind=kind, name=name, version=version, num_rows=len(rows), digest=digest, by=actor
+    )
+    path = dataset_path(made)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}")
+    aside.write_bytes(text)
+    aside.replace(path)
+    detail = {"kind": kind, "name": f"{name} v{version}", "rows": len(rows)}
+    record(actor=actor, action="dataset.made", obj=made, workspace=workspace, detail=detail)
+    return made
+
+
+# Grading again
+
+
+def grade_run_again(
+    *, actor: User, run: Run, judge: Moment, template: str = "", num_samples: int = 60, n: int = 1
+) -> Regrading:
+    """Give the newest answers of a run to another judge, or to the same with other words."""
+    require_edit(actor, run.experiment.workspace)
+    if not 1 <= num_samples <= MAX_REGRADED_SAMPLES:
+        raise ValueError(
+            f"Between 1 and {MAX_REGRADED_SAMPLES} samples can be graded again at once, not {num_samples}."
+        )
+    given = given_in_run(run, num_samples=num_samples)
+    return _grade_again(actor, run.experiment.workspace, given, judge=judge, template=template, n=n, run=run)
+
+
+def grade_set_again(
+    *, actor: User, workspace: Workspace, rubric: str, judge: Moment, template: str = "", n: int = 1
+) -> Regrading:
+    """Give a calibration set to a judge, to learn how well it agrees with people."""
+    require_edit(actor, workspace)
+    given = given_in_set(workspace, rubric)
+    return _grade_again(actor, workspace, given, judge=judge, template=template, n=n, rubric=rubric)
+
+
+@transaction.atomic(durable=True)
+def _grade_again(
+    actor: User,
+    workspace: Workspace,
+    given: list[Given],
+    *,
+    judge: Moment,
+    template: str,
+    n: int,
+    run: Run | None = None,
+    rubric: str = "",
+) -> Regrading:
+    if judge.run.experiment.workspace_id != workspace.pk:
+        raise Http404("There is no such judge in this workspace.")
+    if not given:
+        raise ValueError("No judge has graded an answer there yet, so there is nothing to grade again.")
+    own = own_prompt(judge.run.spec)
+    edited = bool(template.strip()) and template.strip() != own.strip()
+    method = judge.run.spec["method"]
+    job = RejudgeJob(
+        judge=judge.weights(),
+        items=tuple(each.graded for each in given),
+        template=template if edited else "",
+        n=n,
+        sampling=SamplingSpec(
+            temperature=0.0 if n == 1 else 1.0, max_tokens=min(int(method["sampling"]["max_tokens"]), 1024)
+        ),
+        lenient=bool(method.get("lenient_scores", False)),
+    )
+    asked = jobs.ask(actor=actor, workspace=workspace, job=job, run=judge.run, keep=True)
+    return Regrading.objects.create(
+        job=asked,
+        workspace=workspace,
+        run=run,
+        rubric=rubric,
+        judge=judge.name,
+        edited=edited,
+        num_items=len(given),
+        by=actor,
+    )

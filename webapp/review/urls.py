@@ -1,6 +1,6 @@
 from django.urls import path
 
-from webapp.review import note_views, views
+from webapp.review import note_views, set_views, views
 
 urlpatterns = [
     path("review/", views.review, name="review"),
@@ -12,4 +12,8 @@ urlpatterns = [
     path("comments/<int:comment_id>/edit/", note_views.edit_comment, name="edit_comment"),
     path("comments/<int:comment_id>/delete/", note_views.delete_comment, name="delete_comment"),
     path("runs/<uuid:run_id>/mark/", note_views.mark, name="mark_sample"),
+    path("review/sets/", set_views.sets, name="review_sets"),
+    path("review/sets/<int:dataset_id>/file/", set_views.dataset_file, name="dataset_file"),
+    path("review/again/", set_views.again, name="grade_again"),
+    path("review/again/<int:regrading_id>/", set_views.regraded, name="regraded"),
 ]

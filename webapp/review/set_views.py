@@ -1,0 +1,164 @@
+"""Calibration sets, data sets of picked samples, and grading again."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from webapp.experiments.models import Run
+from webapp.experiments.selectors import run_for
+from webapp.jobs.selectors import job_state
+from webapp.jobs.weights import Moment, moment_of, moments_of, read_key
+from webapp.pages.requests import signed_in
+from webapp.review import services
+from webapp.review.folders import dataset_path
+from webapp.review.models import Dataset, Regrading
+from webapp.review.regrading import Findings, own_prompt
+from webapp.review.selectors import reviewable_runs
+from webapp.review.sets import calibration_sets, datasets_of, mark_words
+from webapp.workspaces.models import Workspace
+from webapp.workspaces.selectors import can_edit, current_workspace
+
+MAX_RUNS, MAX_LISTED = 12, 30
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def sets(request: HttpRequest) -> HttpResponse:
+    """The workspace's calibration sets and picked samples; a form makes a version of one."""
+    workspace = _workspace(request)
+    if request.method == "POST":
+        try:
+            made = _make(request, workspace)
+            messages.success(request, f"{made} holds {made.num_rows} row{'s' * (made.num_rows != 1)}.")
+        except ValueError as error:
+            messages.error(request, str(error))
+        return redirect("review_sets")
+    context = {
+        "workspace": workspace,
+        "may_edit": can_edit(request.user, workspace),
+        "sets": calibration_sets(workspace),
+        "words": mark_words(workspace),
+        "picked": datasets_of(workspace, "sft", "preference"),
+        "regradings": _regradings(workspace).exclude(rubric="")[:MAX_LISTED],
+    }
+    return render(request, "review/sets.html", context)
+
+
+def _make(request: HttpRequest, workspace: Workspace) -> Dataset:
+    actor, data = signed_in(request), request.POST
+    if rubric := data.get("rubric", ""):
+        return services.make_calibration_set(actor=actor, workspace=workspace, rubric=rubric)
+    kind, _, tag = data.get("marked", "").partition(":")
+    return services.make_picked_set(
+        actor=actor, workspace=workspace, form=data.get("form", ""), name=data.get("name", ""), kind=kind, tag=tag
+    )
+
+
+@require_GET
+@login_required
+def dataset_file(request: HttpRequest, dataset_id: int) -> FileResponse:
+    """A version as a file."""
+    mine = Dataset.objects.filter(pk=dataset_id, workspace__in=Workspace.objects.visible_to(request.user))
+    made = mine.first()
+    if made is None or not dataset_path(made).is_file():
+        raise Http404("There is no such data set, or its file is gone.")
+    path = dataset_path(made)
+    return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type="application/jsonl")
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def again(request: HttpRequest) -> HttpResponse:
+    """Choose answers, a judge and its words; the answers are graded again by a worker."""
+    workspace = _workspace(request)
+    runs = list(reviewable_runs(request.user, workspace)[:MAX_RUNS])
+    data = request.POST if request.method == "POST" else request.GET
+    of = data.get("of", "")
+    run = _run(request, of.removeprefix("run:")) if of.startswith("run:") else None
+    shown = own_prompt((run or runs[0]).spec) if runs else ""
+    context = {
+        "workspace": workspace,
+        "may_edit": can_edit(request.user, workspace),
+        "runs": runs,
+        "sets": calibration_sets(workspace),
+        "of": of,
+        "chosen_run": run,
+        "judges": [moment for each in runs for moment in moments_of(each)],
+        "template": data.get("template") or shown,
+        "shown": shown,
+        "regradings": _regradings(workspace)[:MAX_LISTED],
+        "error": "",
+    }
+    if request.method == "POST":
+        try:
+            return redirect("regraded", _ask(request, workspace, run).pk)
+        except ValueError as error:
+            context["error"] = str(error)
+    return render(request, "review/again.html", context)
+
+
+def _ask(request: HttpRequest, workspace: Workspace, run: Run | None) -> Regrading:
+    actor, data = signed_in(request), request.POST
+    judge, template = _judge(request, data.get("judge", "")), data.get("template", "").replace("\r\n", "\n")
+    if template.split() == data.get("shown", "").split():  # nobody edited it: the judge is asked in its own way
+        template = ""
+    n, num_samples = _number(data.get("n", "1")), _number(data.get("samples", "60"))
+    if run is None:
+        rubric = data.get("of", "").removeprefix("set:")
+        return services.grade_set_again(
+            actor=actor, workspace=workspace, rubric=rubric, judge=judge, template=template, n=n
+        )
+    return services.grade_run_again(actor=actor, run=run, judge=judge, template=template, num_samples=num_samples, n=n)
+
+
+@require_GET
+@login_required
+def regraded(request: HttpRequest, regrading_id: int) -> HttpResponse:
+    """What came of it, or how far it is."""
+    visible = Regrading.objects.filter(pk=regrading_id, workspace__in=Workspace.objects.visible_to(request.user))
+    found = visible.select_related("job", "run__experiment", "workspace", "by").first()
+    if found is None:
+        raise Http404("There is no such grading, or it belongs to a workspace you are not a member of.")
+    findings = Findings(found)
+    context = {
+        "regrading": found,
+        "state": job_state(found.job),
+        "findings": findings if found.job.status == "succeeded" else None,
+        "curves": findings.curves if found.job.status == "succeeded" and found.run else None,
+    }
+    part = getattr(request, "htmx", False)
+    return render(request, "review/_regraded.html" if part else "review/regraded.html", context)
+
+
+def _workspace(request: HttpRequest) -> Workspace:
+    workspace = current_workspace(request)
+    if workspace is None:
+        raise Http404("You belong to no workspace.")
+    return workspace
+
+
+def _regradings(workspace: Workspace) -> QuerySet[Regrading]:
+    return Regrading.objects.filter(workspace=workspace).select_related("job", "run__experiment", "by").order_by("-at")
+
+
+def _run(request: HttpRequest, text: str) -> Run:
+    try:
+        return run_for(request.user, UUID(text))
+    except ValueError as error:
+        raise Http404("That is not the id of a run.") from error
+
+
+def _judge(request: HttpRequest, key: str) -> Moment:
+    run_id, step, policy = read_key(key)
+    return moment_of(run_for(request.user, run_id), step, policy)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6):
+        raise ValueError(f"{text[:20]!r} is no whole number.")
+    return int(text)
