@@ -402,10 +402,7 @@ def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
         "template": f"template={world['template']}",
         "judged": f"run={run}&episode=1-0&turn=1",
     }
-    query = queries.get(row.query, row.query)
-    starts = {"clone": f"clone={world['run']}", "template": f"template={world['template']}"}
-    query = starts.get(row.query, row.query)
-    query = f"clone={world['run']}" if row.query == "clone" else row.query.replace("RUN", str(world["run"]))
+    query = queries.get(row.query, row.query).replace("RUN", str(run))
     body = json.loads(json.dumps(BODIES[row.data or "empty"]).replace("RUN", str(world["run"])))
     options: dict[str, Any] = {} if row.verb == "get" else {"data": body}
     if row.name.startswith("api_") and row.verb != "get":

@@ -110,7 +110,8 @@ def _labelled(workspace: Workspace) -> list[Labelled]:
 def mark_words(workspace: Workspace) -> list[dict[str, Any]]:
     """What samples of the workspace are marked with, and how many: ``{"kind": "tag", "tag": "odd", "number": 3}``."""
     marks = Mark.objects.filter(run__experiment__workspace=workspace)
-    return list(marks.values("kind", "tag").annotate(number=Count("pk")).order_by("kind", "tag"))
+    counted = marks.values_list("kind", "tag").annotate(number=Count("pk")).order_by("kind", "tag")
+    return [{"kind": kind, "tag": tag, "number": number} for kind, tag, number in counted]
 
 
 def picked_rows(workspace: Workspace, *, form: str, kind: str, tag: str) -> list[dict[str, Any]]:
