@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from training_core.evaluate.held_out import Evaluation, accuracy, answer_held_out, shown_items
 from training_core.evaluate.judge_probe import fixed_probe, judge_agreement, own_answers
 from training_core.methods.base import Role, RolloutCost, SelfPlay
+from training_core.play.audit import AUDITOR, Audit, Graded
 from training_core.play.judging import Judge, Judgement
 from training_core.play.play import Play
 from training_core.play.pools import PairPool, Question, QuestionPool
@@ -24,7 +25,7 @@ from training_core.play.step_log import StepLog, turn_of
 from training_core.rewards.tags import format_score, last_tag
 from training_core.spec.base import Group, Live, Probability, Unit
 from training_core.spec.events import SampleData, Turn
-from training_core.spec.judges import CurrentJudge, JudgeSpec
+from training_core.spec.judges import AuditSpec, CurrentJudge, FrozenAudit, JudgeSpec, NoAudit
 from training_core.spec.online import OnlineSpec
 from training_core.spec.orders import OrderRefused
 
@@ -85,6 +86,8 @@ class MaeSpec(OnlineSpec):
 
     judge_temperature: Annotated[float, Field(ge=0, le=5), Group("Judge"), Live()] | None = None
     """Temperature of the verdicts that become rewards; empty takes the sampling temperature, 0 is greedy. Lower means less noise."""
+    audit: Annotated[AuditSpec, Group("Judge")] = NoAudit()
+    """A second judge that grades a share of the answers again and that nobody learns from; the gap shows a judge that is being pleased."""
     lenient_scores: Annotated[bool, Group("Judge")] = False
     """Take the last number of a verdict without a score tag (released code since January 2026)."""
     probe_items: Annotated[int, Field(ge=0, le=4096), Group("Judge"), Unit("items")] = 128
@@ -131,6 +134,14 @@ class MultiAgentEvolve(SelfPlay):
     @classmethod
     def roles(cls, spec: MaeSpec) -> tuple[Role, ...]:
         judge_policy = {"current": "main", "frozen": "start"}.get(spec.judge.kind, "none")
+        auditor = Role(
+            name=AUDITOR,
+            title="Hidden auditor",
+            policy="start",
+            trained=False,
+            reads="an answer that the Judge graded",
+            writes="a score that nobody learns from",
+        )
         return (
             Role(
                 name="proposer",
@@ -156,6 +167,7 @@ class MultiAgentEvolve(SelfPlay):
                 reads="a question, or a question with an answer",
                 writes="reasons and a score from 1 to 10",
             ),
+            *([auditor] if isinstance(spec.audit, FrozenAudit) else []),
         )
 
     @classmethod
@@ -179,6 +191,7 @@ class MultiAgentEvolve(SelfPlay):
             "answers": answers,
             "answer verdicts": answers * by_model,
             "judge practice": practice,
+            "audit verdicts": round((tries + answers) * spec.audit.share) if isinstance(spec.audit, FrozenAudit) else 0,
         }
         return RolloutCost(completions={kind: n for kind, n in completions.items() if n}, trained=trained)
 
@@ -202,6 +215,7 @@ class MultiAgentEvolve(SelfPlay):
         assert isinstance(experiment.method, MaeSpec)
         self.spec = experiment.method
         self.judge = self._judge()
+        self.audit = Audit(self.spec.audit, prompts, sampling=self.spec.sampling, lenient=self.spec.lenient_scores)
         self.questions = QuestionPool(cap=self.spec.pool_cap, sampling=self.spec.pool_sampling)
         self.pairs = PairPool(cap=self.spec.pool_cap)
         self.banned: set[str] = set()
@@ -232,7 +246,7 @@ class MultiAgentEvolve(SelfPlay):
             await play.gather(proposing)
             await play.gather(self._solving(play, log))
             await play.gather(self._practising(play, log))
-        return self._close(log)
+        return self._close(log, await self.audit.metrics(play))
 
     async def _propose(self, play: Play, log: StepLog, index: int) -> None:
         """Invent a question; find its quality and difficulty; keep it if it is good (MAE, section 3.2)."""
@@ -376,6 +390,7 @@ class MultiAgentEvolve(SelfPlay):
         )
         log.learn(rollout, train=train)
         log.judged(judgement.value, right, length=len(completion.token_ids))
+        self.audit.note(Graded(question=question, answer=shown, value=judgement.value, right=right))
         self.pairs.add(question, shown)
         return right, judgement.value
 
@@ -400,8 +415,9 @@ class MultiAgentEvolve(SelfPlay):
         rollout = Rollout(role="judge", group=f"{play.step}-j", completion=verdict, reward=form, parts=parts, turn=turn)
         log.learn(rollout, train=self.spec.train_judge)
 
-    def _close(self, log: StepLog) -> StepBatch:
-        return log.batch({"pool/questions": float(len(self.questions)), "pool/pairs": float(len(self.pairs))})
+    def _close(self, log: StepLog, audited: dict[str, float]) -> StepBatch:
+        pools = {"pool/questions": float(len(self.questions)), "pool/pairs": float(len(self.pairs))}
+        return log.batch(pools | audited)
 
     async def evaluate(self, play: Play) -> Evaluation:
         """Held-out accuracy; the judge against the truth on a fixed probe and on the solver's own answers."""

@@ -53,6 +53,14 @@ class Play:
         self.tokens_of[role] = self.tokens_of.get(role, 0) + num_tokens
         return completions
 
+    async def aside(self, role: str, prompt: str, *, key: str, sampling: SamplingSpec | None = None) -> Completion:
+        """One completion by the role's policy that leaves no trace: seeds of other requests and the step's tokens are as without."""
+        seed = derive_seed(self._seed, "aside", key)
+        request = Request(
+            policy=self._policies[role], prompt=prompt, n=1, sampling=sampling or self._sampling, seed=seed
+        )
+        return (await Ask(request))[0]
+
     async def score(self, role: str, prompt: str, texts: Sequence[str], *, policy: str | None = None) -> list[float]:
         """Log-prob of each text as the whole answer to ``prompt``: summed over its tokens and the end token, in nats."""
         if not texts:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from training_core.spec.base import Block
+from training_core.spec.base import Block, Probability
 
 
 class CurrentJudge(Block):
@@ -32,3 +32,28 @@ class RandomJudge(Block):
 
 
 JudgeSpec = Annotated[CurrentJudge | FrozenJudge | VerifierJudge | RandomJudge, Field(discriminator="kind")]
+
+
+class NoAudit(Block):
+    """Nobody looks over the judge's shoulder."""
+
+    kind: Literal["none"] = "none"
+
+
+class VerifierAudit(Block):
+    """The task's own verifier grades a share of the answers again; nothing is learnt from it."""
+
+    kind: Literal["verifier"] = "verifier"
+    share: Probability = 0.5
+    """Share of the judged answers that are audited."""
+
+
+class FrozenAudit(Block):
+    """A frozen copy of the weights the run began with judges a share of the answers again; nothing is learnt from it."""
+
+    kind: Literal["frozen"] = "frozen"
+    share: Probability = 0.25
+    """Share of the judged answers that are audited; each costs one more verdict."""
+
+
+AuditSpec = Annotated[NoAudit | VerifierAudit | FrozenAudit, Field(discriminator="kind")]
