@@ -143,13 +143,14 @@ ROWS = [
             "share",
             "share_state",
             "share_moment",
+            "share_judge",
             "share_doctor",
             "share_series",
             "share_samples",
             "share_log",
         )
     ),
-    *(Row("share_part", args=("share_secret", part)) for part in ("head", "vitals", *SHARED_TABS)),
+    *(Row("share_part", args=("share_secret", part)) for part in ("head", "vitals", "judge-tables", *SHARED_TABS)),
     *(Row("share_part", args=("share_secret", tab), ada=404, ben=404, cyn=404, anonymous=404) for tab in INNER_TABS),
     Row("share_sample", args=("share_secret", "seq")),
     Row("share", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
@@ -230,9 +231,18 @@ ROWS = [
     deed("run_control", "paused_run", "resume"),
     *(
         inside(name, "run")
-        for name in ("run", "run_state", "run_moment", "run_doctor", "run_series", "run_samples", "run_log")
+        for name in (
+            "run",
+            "run_state",
+            "run_moment",
+            "run_judge",
+            "run_doctor",
+            "run_series",
+            "run_samples",
+            "run_log",
+        )
     ),
-    *(inside("run_part", "run", part) for part in ("head", "vitals", *SHARED_TABS, *INNER_TABS)),
+    *(inside("run_part", "run", part) for part in ("head", "vitals", "judge-tables", *SHARED_TABS, *INNER_TABS)),
     deed("run_share_revoke", "run", "link"),
     deed("turn_knob", "run", data="knob"),
     deed("change_pool", "run", data="question"),

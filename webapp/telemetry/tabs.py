@@ -18,6 +18,7 @@ from webapp.telemetry import selectors
 from webapp.telemetry.comparison import compared_suites
 from webapp.telemetry.doctor import findings
 from webapp.telemetry.lens import Lens
+from webapp.telemetry.rows import is_judge
 from webapp.telemetry.viewing import Viewing
 
 
@@ -73,7 +74,18 @@ def _steer(seen: Viewing) -> dict[str, Any]:
     return steering(seen.run)
 
 
+def _has_judge(lens: Lens) -> bool:
+    return any(is_judge(role.name) for role in lens.roles) or any(chart.group == "Judge" for chart in lens.charts)
+
+
 TABS: tuple[Tab, ...] = (
+    Tab(
+        slug="judge",
+        title="Judge",
+        template="runs/_judge.html",
+        module="run/judge.js",
+        applies=_has_judge,
+    ),
     Tab(
         slug="evaluation",
         title="Evaluation",

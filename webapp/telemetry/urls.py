@@ -10,6 +10,7 @@ def _pages(root: str, name: str) -> list[URLPattern]:
         path(root, views.page, name=name),
         path(f"{root}state/", views.state, name=f"{name}_state"),
         path(f"{root}doctor/", views.doctor, name=f"{name}_doctor"),
+        path(f"{root}judge/", views.judge, name=f"{name}_judge"),
         path(f"{root}moment/", views.moment, name=f"{name}_moment"),
         path(f"{root}series/", series_views.series, name=f"{name}_series"),
         path(f"{root}samples/", views.samples, name=f"{name}_samples"),

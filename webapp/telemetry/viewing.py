@@ -1,7 +1,7 @@
 """Who looks at a run, and through which door: as a member of its workspace or with a share link."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,8 @@ class Viewing:
     root: str
     is_shared: bool
     may_edit: bool
+    at: int | None = None
+    """The step that is asked for; None is now."""
 
 
 def viewing(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -35,12 +37,18 @@ def viewing(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     def looked_up(request: HttpRequest, run_id: UUID | None = None, secret: str = "", **kwargs: Any) -> HttpResponse:
         if run_id is not None and not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
-        response = view(request, _seen(request, run_id, secret), **kwargs)
+        seen = replace(_seen(request, run_id, secret), at=step_asked(request.GET.get("at", "")))
+        response = view(request, seen, **kwargs)
         add_never_cache_headers(response)
         response["X-Robots-Tag"] = "noindex"
         return response
 
     return looked_up
+
+
+def step_asked(text: str) -> int | None:
+    """A step in an address; what is none reads as not given."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _seen(request: HttpRequest, run_id: UUID | None, secret: str) -> Viewing:

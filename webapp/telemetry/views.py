@@ -15,6 +15,7 @@ from webapp.pages.requests import signed_in
 from webapp.telemetry import moments, selectors
 from webapp.telemetry.doctor import alerts
 from webapp.telemetry.finding import SampleFilter, shown_kinds, whole
+from webapp.telemetry.judgements import judge_lines, judge_tables
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
 from webapp.telemetry.state import run_state
@@ -23,25 +24,29 @@ from webapp.telemetry.viewing import Viewing, viewing
 from webapp.telemetry.vitals import vitals
 
 PAGE, LOG_PAGE = 50, 200
-REGIONS = {"head": "runs/_head.html", "vitals": "runs/_vitals.html"}
-"""Parts that stand above the tabs."""
+REGIONS = {
+    "head": "runs/_head.html",
+    "vitals": "runs/_vitals.html",
+    "judge-tables": "runs/_judge_tables.html",
+}
+"""Parts of the page that are rendered anew by themselves, beside the tabs."""
 
 
 @viewing
 def page(request: HttpRequest, seen: Viewing) -> HttpResponse:
     """The whole page. What it holds is fixed first, so that the socket can continue exactly there."""
     held = selectors.position(seen.run)
-    lens, at = lens_of(seen.run), _number(request.GET, "at")
+    lens = lens_of(seen.run)
     config = {
         "root": seen.root,
         "position": held,
-        "at": None if at is None else min(at, seen.run.last_step),
+        "at": None if seen.at is None else min(seen.at, seen.run.last_step),
         "state": _state(seen),
         "groups": lens.chart_groups,
         "roles": {role.name: role.title for role in lens.roles},
         "samples": selectors.samples(seen.run, limit=PAGE),
     }
-    context = _context(seen, at=at) | {
+    context = _context(seen) | {
         "config": config,
         "show": shown_kinds(lens),
         "lens": lens,
@@ -59,8 +64,7 @@ def state(request: HttpRequest, seen: Viewing) -> HttpResponse:
 @viewing
 def moment(request: HttpRequest, seen: Viewing) -> HttpResponse:
     """The run as it stood at a step: when that was, and the vital signs of then."""
-    at = _number(request.GET, "at")
-    step = seen.run.last_step if at is None else min(at, seen.run.last_step)
+    step = seen.run.last_step if seen.at is None else min(seen.at, seen.run.last_step)
     seq = moments.seq_at(seen.run, step)
     found = {"step": step, "t": moments.clock_at(seen.run, seq), "vitals": vitals(seen.run, up_to=seq)}
     return JsonResponse(found)
@@ -70,6 +74,12 @@ def moment(request: HttpRequest, seen: Viewing) -> HttpResponse:
 def doctor(request: HttpRequest, seen: Viewing) -> HttpResponse:
     """What the doctor finds now, as marks."""
     return JsonResponse({"alerts": alerts(seen.run)})
+
+
+@viewing
+def judge(request: HttpRequest, seen: Viewing) -> HttpResponse:
+    """The judge against the truth, as lines with their intervals."""
+    return JsonResponse(judge_lines(seen.run))
 
 
 @viewing
@@ -109,7 +119,7 @@ def log(request: HttpRequest, seen: Viewing) -> HttpResponse:
 def part(request: HttpRequest, seen: Viewing, part: str) -> HttpResponse:
     """A region of the page, rendered again after news, or the content of a tab."""
     if template := REGIONS.get(part):
-        return render(request, template, _context(seen, at=_number(request.GET, "at")))
+        return render(request, template, _context(seen))
     tab = next((tab for tab in tabs_of(seen, lens_of(seen.run)) if tab.slug == part), None)
     if tab is None:
         raise Http404(f"The run page has no part called {part!r}.")
@@ -125,10 +135,10 @@ def revoke_share(request: HttpRequest, run_id: UUID, link_id: int) -> HttpRespon
     return redirect(reverse("run", args=[run_id]) + "#history")
 
 
-def _context(seen: Viewing, *, at: int | None = None) -> dict[str, Any]:
-    """What every part reads, with the vital signs of step ``at``."""
+def _context(seen: Viewing) -> dict[str, Any]:
+    """What every part reads, with the vital signs of the step that is asked for."""
     run = seen.run
-    up_to = None if at is None else moments.seq_at(run, at)
+    up_to = None if seen.at is None else moments.seq_at(run, seen.at)
     return {
         "run": run,
         "root": seen.root,
@@ -136,6 +146,7 @@ def _context(seen: Viewing, *, at: int | None = None) -> dict[str, Any]:
         "may_edit": seen.may_edit,
         "state": run_state(run),
         "vitals": lambda: vitals(run, up_to=up_to),
+        "judge": lambda: judge_tables(run, at=seen.at),
         "method_title": lens_of(run).title,
     }
 

@@ -235,7 +235,9 @@ def _attribution_words(parts: list[Part], change: float) -> str:
         )
     most = max(parts, key=lambda part: part.share or 0.0)
     way = "rise" if change > 0 else "fall"
-    return f"{round(100 * (most.share or 0))}% of the {way} is the {most.term.replace('_', ' ')} term"
+    share = round(100 * (most.share or 0))
+    term = most.term.replace("_", " ")
+    return f"{share}% of the {way} is the {term} term" if share < 95 else f"all of the {way} is the {term} term"
 
 
 def _variety(reading: _Reading, role: str) -> Vital | None:
