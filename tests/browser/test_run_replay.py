@@ -20,7 +20,7 @@ def run(workspace: Workspace, ada: User) -> Run:
 
 def change(seq: int, step: int) -> dict[str, Any]:
     data = {"order": 1, "command": "knob", "by": "Ada", "what": "method.optimizer.lr", "before": 0.1, "after": 0.05}
-    data |= {"obeyed": True, "text": "Ada lowered the step size."}
+    data |= {"obeyed": True, "text": "step size halved"}
     return {"seq": seq, "kind": "change", "step": step, "t": START_T + 99, "data": data}
 
 
@@ -46,7 +46,7 @@ def test_a_moment_is_shown_shared_left_and_played(visit: Visit, run: Run, ada: U
     expect(page.locator("#scrub-count")).to_have_text("4 marks")
     expect(place).to_contain_text("Step 20 of")
     page.locator(".scrubber__list summary").click()
-    page.locator("#scrub-list").get_by_role("link", name="Change: Ada lowered the step size., step 25").click()
+    page.locator("#scrub-list").get_by_role("link", name="Change: Ada: step size halved, step 25").click()
     expect(place).to_contain_text("Step 25 of")
     # Back to now.
     page.locator("#scrub-live").click()

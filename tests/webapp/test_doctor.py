@@ -58,6 +58,18 @@ def test_a_judge_that_drifts_is_named_with_proofs_samples_and_a_knob(run: Run, a
     assert 20 < marks[0]["step"] < 30
 
 
+def test_compose_begins_with_the_change_and_tells_one_that_does_not_fit(run: Run, ada: User, client: Client) -> None:
+    client.force_login(ada)
+    compose, clone = reverse("compose"), {"clone": str(run.pk)}
+    html = client.get(compose, {**clone, "set": 'method.judge={"kind": "frozen"}'}).content.decode()
+    assert "method.judge" in html
+    assert "does not fit this run" not in html
+    plain = client.get(compose, clone).content.decode()
+    assert html.count("frozen") > plain.count("frozen")
+    for wrong in ("method.judge=", "method.nothing.here=1", "steps=-3"):
+        assert "does not fit this run" in client.get(compose, {**clone, "set": wrong}).content.decode()
+
+
 def test_whoever_holds_a_link_sees_the_finding_and_no_way_to_compose(run: Run, ada: User, client: Client) -> None:
     tell(run, inflated(40))
     _, secret = create_share_link(actor=ada, run_id=run.pk)

@@ -76,7 +76,7 @@ def test_marks_are_checkpoints_changes_overrules_and_restarts(run: Run) -> None:
     change = {"order": 1, "command": "knob", "by": "Ada", "what": "method.optimizer.lr", "before": 0.1, "after": 0.05}
     told = [
         ("checkpoint", {"path": "checkpoints/step-000001", "num_bytes": 1, "digest": "d"}),
-        ("change", {**change, "obeyed": True, "text": "Ada lowered the step size."}),
+        ("change", {**change, "obeyed": True, "text": "step size halved"}),
         ("change", {**change, "obeyed": False, "text": "Too late."}),
         ("change", {**change, "command": "overrule", "obeyed": True, "text": "Ada overruled a verdict."}),
     ]
@@ -89,7 +89,7 @@ def test_marks_are_checkpoints_changes_overrules_and_restarts(run: Run) -> None:
         (4, "override"),
         (5, "restart"),
     ]
-    assert marks(run)[1]["text"] == "Ada lowered the step size."
+    assert marks(run)[1]["text"] == "Ada: step size halved"
 
 
 @pytest.mark.parametrize(

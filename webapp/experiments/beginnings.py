@@ -1,6 +1,7 @@
 """Where a composition begins: what the address or the form's hidden inputs name, made into a method and an origin."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from django.http import Http404, HttpRequest, QueryDict
 from training_core.methods.base import SelfPlay
 from training_core.methods.registry import all_methods, find_method
 from training_core.spec.io import SpecError, dump_dict, parse_spec
+from training_core.spec.live import with_values
 from webapp.experiments import selectors
 from webapp.experiments.compose import Origin, origin_of_preset, preset_of
 from webapp.experiments.forks import forked, kept_checkpoints
@@ -16,6 +18,8 @@ from webapp.experiments.methods import FIRST_METHOD
 from webapp.experiments.models import Run, TemplateVersion
 from webapp.experiments.team_templates import version_for
 from webapp.orders.selectors import effective_spec
+
+MAX_SETTINGS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +44,7 @@ class Beginning:
 def beginning_of(request: HttpRequest, data: QueryDict) -> Beginning:
     """Raises ``Http404`` for what does not exist or may not be seen."""
     if parent := parent_of(request, data):
-        return _of_run(parent, data.get("at", ""))
+        return _with_settings(_of_run(parent, data.get("at", "")), data.getlist("set"))
     if template := data.get("template", ""):
         return _of_template(request, template, data.get("version", ""))
     found = method_or_404(data.get("method") or _default_method())
@@ -69,6 +73,18 @@ def _of_run(parent: Run, at: str) -> Beginning:
             return Beginning(method=found, origin=origin, mapping=forked(parent, step), parent=parent, at=step)
     origin = Origin(title=str(parent), spec=spec)
     return Beginning(method=found, origin=origin, mapping=spec, parent=parent, at=step, problem=problem)
+
+
+def _with_settings(beginning: Beginning, settings: list[str]) -> Beginning:
+    """With fields set as the address proposes, ``set=method.judge={"kind": "frozen"}``; the origin stays, so the difference shows."""
+    if not settings:
+        return beginning
+    values = [(path, text) for path, _, text in (setting.partition("=") for setting in settings[:MAX_SETTINGS])]
+    try:
+        proposed = with_values(parse_spec(beginning.mapping), [(path, json.loads(text)) for path, text in values])
+    except ValueError as error:
+        return replace(beginning, problem=f"The change that was proposed does not fit this run: {error}")
+    return replace(beginning, mapping=dump_dict(proposed))
 
 
 def _of_template(request: HttpRequest, template: str, number: str) -> Beginning:
