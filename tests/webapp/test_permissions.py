@@ -405,14 +405,6 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
 def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
     address = reverse(row.name, args=[world.get(arg, arg) for arg in row.args])
     query = row.query.replace("RUN", str(world["run"])).replace("TEMPLATE", str(world["template"]))
-    run = world["run"]
-    queries = {
-        "clone": f"clone={run}",
-        "run": f"run={run}",
-        "template": f"template={world['template']}",
-        "judged": f"run={run}&episode=1-0&turn=1",
-    }
-    query = queries.get(row.query, row.query).replace("RUN", str(run))
     body = json.loads(json.dumps(BODIES[row.data or "empty"]).replace("RUN", str(world["run"])))
     options: dict[str, Any] = {} if row.verb == "get" else {"data": body}
     if row.name.startswith("api_") and row.verb != "get":
