@@ -384,9 +384,10 @@ def test_every_page_shows_its_rows(
     for address, words in [
         (reverse("arena"), ["Spring", "New league"]),
         (reverse("league", args=[league.pk]), ["Ratings", "1.00", "None so far", meeting.first.name]),
-        (reverse("pair", args=pair), ["player 1 won", "2 moves"]),
+        (reverse("pair", args=pair), [f"{meeting.first.name} won", "2 moves"]),
         (reverse("game", args=[meeting.pk, 0]), ["Swap in another checkpoint", meeting.second.name, "Step 1 of 2"]),
         (reverse("game", args=[asked.pk, 1]), ["Expected: 2", "second 1"]),
+        (reverse("export", args=[meeting.job.run_id, 10]), ["Pack it", "# Sparring run"]),
         (reverse("playground"), ["Speaks on the left", "Player 0: move"]),
     ]:
         page = client.get(address)

@@ -36,7 +36,6 @@ from webapp.jobs.services import ask
 from webapp.jobs.weights import Moment
 from webapp.notices.models import Channel
 from webapp.reports.services import create_report, create_report_link
-from webapp.review.services import add_comment
 from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
 from webapp.telemetry.tabs import TABS
 from webapp.workspaces.models import Workspace
@@ -290,6 +289,8 @@ ROWS = [
     deed("duel_swap", "run", "seq", data="swap"),
     inside("vote", "league"),
     page("cast_vote", "vote", verb="post", data="choice", ada=404, ben=302, cyn=404),
+    inside("export", "run", "0"),
+    deed("export", "run", "0"),
     page("playground"),
     inside("playground", query="run=RUN"),
     deed("playground_say", data="say"),

@@ -71,6 +71,14 @@ def of_sample(run: Run, step: int, data: Mapping[str, Any]) -> Source:
     return Source(data=data, spec_of=run, lens=lens_of(run), step=step)
 
 
+def outcome_words(meeting: Meeting, game: Mapping[str, Any]) -> str:
+    """How a game of a meeting ended, with names instead of seats."""
+    names = (meeting.first.name, meeting.second.name)
+    seats = names if game["first_seat"] == 0 else names[::-1]
+    words = str(game["result"])
+    return words.replace("player 0", seats[0]).replace("player 1", seats[1]) if "player" in words else words
+
+
 def of_meeting(meeting: Meeting, game: Mapping[str, Any]) -> Source:
     """A game of a meeting, with the players' names at their moves."""
     run = meeting.first.run or meeting.second.run

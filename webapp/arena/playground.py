@@ -98,8 +98,9 @@ def read_bench(user: User, workspace: Workspace | None, data: QueryDict | Mappin
     bench.others = [moment for other in runs if other.pk != run.pk for moment in _newest(other)][:12]
     keys = [moment.key for moment in (*bench.moments, *bench.others)]
     start = Moment(run=run, step=START).key
-    left = str(data.get("left") or "")
-    bench.left = left if left in keys else keys[0]
+    left, step = str(data.get("left") or ""), str(data.get("step") or "")
+    of_step = next((moment.key for moment in bench.moments if str(moment.step) == step), keys[0])
+    bench.left = left if left in keys else of_step
     right = str(data.get("right", start if keys[0] != start else ""))
     bench.right = right if right in keys else ""
     _fill(bench, data, _from_sample(run, data))

@@ -135,12 +135,17 @@ def next_ballot(voter: User, league: League) -> tuple[Meeting, int] | None:
     """A game of the league this person has not voted on, of the meeting that has the fewest votes; never of a rule's play."""
     done = league.meetings.filter(job__status=JobStatus.SUCCEEDED, first__run__isnull=False, second__run__isnull=False)
     by_votes = done.annotate(num_votes=Count("votes")).order_by("num_votes", "pk")
-    for meeting in by_votes.defer("job__payload", "job__result")[:200]:
+    for meeting in by_votes.select_related("job").defer("job__payload")[:200].iterator(chunk_size=5):
         seen = set(Vote.objects.filter(meeting=meeting, voter=voter).values_list("game", flat=True))
-        for game in range(meeting.num_games):
-            if game not in seen:
-                return meeting, game
+        for number, game in enumerate((meeting.job.result or {}).get("games", [])):
+            if number not in seen and _tells_apart(game):
+                return meeting, number
     return None
+
+
+def _tells_apart(game: Mapping[str, Any]) -> bool:
+    """Nobody can prefer one of two equal answers."""
+    return "answers" not in game or game["answers"][0]["text"] != game["answers"][1]["text"]
 
 
 def runs_with_leagues(user: User | AnonymousUser, workspace: Workspace) -> list[tuple[Run, int, list[dict[str, Any]]]]:

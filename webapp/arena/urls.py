@@ -27,6 +27,7 @@ urlpatterns = [
     path("meetings/<int:meeting_id>/games/<int:number>/swap/", views.game_swap, name="game_swap"),
     path("duels/<uuid:run_id>/<int:seq>/", views.duel, name="duel"),
     path("duels/<uuid:run_id>/<int:seq>/swap/", views.duel_swap, name="duel_swap"),
+    path("exports/<uuid:run_id>/<int:step>/", views.export, name="export"),
     path("playground/", views.playground, name="playground"),
     path("playground/say/", views.say, name="playground_say"),
     path("playground/answers/<uuid:job_id>/", views.answers, name="playground_answers"),

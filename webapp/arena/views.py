@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadReque
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from training_core.spec.io import SpecError
 from webapp.arena import duels, selectors, services
@@ -21,9 +21,11 @@ from webapp.arena.votes import agreement_of, ballot_of
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for, runs_visible_to
 from webapp.jobs import services as jobs
+from webapp.jobs.asking import read_job
+from webapp.jobs.cards import model_card
 from webapp.jobs.choices import JobKind, Rank
 from webapp.jobs.models import Job
-from webapp.jobs.selectors import job_for, own_jobs, waiting_words
+from webapp.jobs.selectors import has_file, job_for, jobs_visible_to, own_jobs, waiting_words
 from webapp.jobs.weights import Moment, moment_of, moments_of, read_key
 from webapp.pages.requests import signed_in
 from webapp.telemetry.selectors import sample as sample_event
@@ -160,7 +162,12 @@ def _seen_by(meeting: Meeting, entrant_id: int) -> dict[str, Any]:
     """The games of a meeting with the points of one of its players."""
     turned = meeting.first_id != entrant_id
     games = (meeting.job.result or {}).get("games", [])
-    rows = [game | {"own_points": 1 - game["points"] if turned else game["points"]} for game in games]
+    rows = [
+        game
+        | {"own_points": 1 - game["points"] if turned else game["points"]}
+        | ({"words": duels.outcome_words(meeting, game)} if "turns" in game else {})
+        for game in games
+    ]
     return {"meeting": meeting, "games": rows}
 
 
@@ -188,7 +195,15 @@ def game(request: HttpRequest, meeting_id: int, number: int) -> HttpResponse:
     context = _duel(request, duels.of_meeting(meeting, told), meeting.league.workspace)
     swap = reverse("game_swap", args=[meeting_id, number])
     return render(
-        request, "arena/duel.html", {**root, **context, "title": f"{names}: {told['result']}", "swap_url": swap}
+        request,
+        "arena/duel.html",
+        {
+            **root,
+            **context,
+            "title": f"{names}: {duels.outcome_words(meeting, told)}",
+            "swap_url": swap,
+            "is_met": True,
+        },
     )
 
 
@@ -321,6 +336,52 @@ def cast_vote(request: HttpRequest, vote_id: int) -> HttpResponse:
     if _is_htmx(request):
         return render(request, "arena/_ballot.html", context)
     return redirect("vote", found.pk)
+
+
+# Export
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def export(request: HttpRequest, run_id: UUID, step: int) -> HttpResponse:
+    """A checkpoint as a Hugging Face folder: its card, what is being packed, and what can be downloaded."""
+    person, run = signed_in(request), run_for(request.user, run_id)
+    here = reverse("export", args=[run_id, step])
+    if request.method == "POST":
+        require_edit(person, run.experiment.workspace)
+        payload = {
+            "weights": {"run": str(run_id), "step": step, "policy": _text(request.POST, "policy")},
+            "form": "adapter" if request.POST.get("form") == "adapter" else "merged",
+        }
+        try:
+            job = read_job(person, "export", payload).job
+            asked = jobs.ask(actor=person, workspace=run.experiment.workspace, job=job, run=run, note={"step": step})
+        except ValueError as error:
+            messages.error(request, str(error))
+            return redirect(here)
+        return redirect(f"{here}?job={asked.pk}")
+    context = {"run": run, "step": step, **_export(request, run, step)}
+    response = render(request, "arena/_export.html" if _is_htmx(request) else "arena/export.html", context)
+    add_never_cache_headers(response)
+    return response
+
+
+def _export(request: HttpRequest, run: Run, step: int) -> dict[str, Any]:
+    try:
+        moments = [moment for moment in moments_of(run) if moment.step == step]
+    except SpecError:
+        moments = []
+    if not moments:
+        raise Http404("This run has no such checkpoint to load any more.")
+    made = jobs_visible_to(request.user).filter(run=run, kind=JobKind.EXPORT, note__step=step)[:5]
+    return {
+        "moments": moments,
+        "has_adapter": bool(run.spec["model"].get("adapter")) and step > 0,
+        "card": model_card(moments[0]),
+        "may_edit": can_edit(request.user, run.experiment.workspace),
+        "exports": [{"job": job, "is_there": has_file(job), "waiting": waiting_words(job)} for job in made],
+        "is_waiting": any(not job.is_ended for job in made),
+    }
 
 
 # Playground

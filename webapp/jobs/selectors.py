@@ -10,6 +10,7 @@ from django.http import Http404
 from webapp.accounts.models import User
 from webapp.fleet.models import Worker
 from webapp.jobs.choices import JobKind, JobStatus
+from webapp.jobs.folders import job_folder
 from webapp.jobs.models import Job, JobQuerySet
 from webapp.workspaces.models import Workspace
 
@@ -56,3 +57,9 @@ def waiting_words(job: Job) -> str:
     if not ahead:
         return "Waits for a worker's next free moment."
     return f"Waits for a worker; {ahead} {'job is' if ahead == 1 else 'jobs are'} before it."
+
+
+def has_file(job: Job) -> bool:
+    """Whether what an export made can be downloaded."""
+    made = job.kind == JobKind.EXPORT and job.status == JobStatus.SUCCEEDED and job.result is not None
+    return made and (job_folder(job.pk) / str((job.result or {})["file"])).is_file()

@@ -47,7 +47,7 @@ def file_of(job: Job) -> StreamingHttpResponse:
     if job.kind != JobKind.EXPORT or job.status != JobStatus.SUCCEEDED or job.result is None:
         raise Http404("This job has no file to download.")
     path = job_folder(job.pk) / str(job.result["file"])
-    if not path.is_file():
+    if not selectors.has_file(job):
         raise Http404("The file of this export is not kept any more. Export the checkpoint again.")
     response = StreamingHttpResponse(_pieces(path), content_type="application/zip")
     response["Content-Disposition"] = f'attachment; filename="{path.name}"'
