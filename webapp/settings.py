@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "webapp.jobs",
     "webapp.arena",
     "webapp.reports",
+    "webapp.library",
     "webapp.api",
 ]
 

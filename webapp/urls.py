@@ -17,6 +17,7 @@ urlpatterns = [
     path("arena/", include("webapp.arena.urls")),
     path("jobs/", include("webapp.jobs.urls")),
     path("", include("webapp.reports.urls")),
+    path("library/", include("webapp.library.urls")),
     path("", include("webapp.workspaces.urls")),
     path("", include("webapp.compare.urls")),
     path("", include("webapp.experiments.urls")),

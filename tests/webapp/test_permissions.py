@@ -34,6 +34,7 @@ from webapp.jobs.folders import job_folder
 from webapp.jobs.models import Job
 from webapp.jobs.services import ask
 from webapp.jobs.weights import Moment
+from webapp.library.models import Dataset
 from webapp.notices.models import Channel
 from webapp.reports.services import create_report, create_report_link
 from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
@@ -165,6 +166,15 @@ ROWS = [
     page("notices_read", verb="post", data="empty", ada=302, ben=302, cyn=302),
     page("add_channel", verb="post", data="empty", ada=422, ben=422, cyn=422),
     page("remove_channel", "channel", verb="post", ada=302, ben=404, cyn=404),
+    # The library.
+    page("library"),
+    page("checkpoints", cyn=302),
+    page("remove_checkpoints", verb="post", ada=302, ben=403, cyn=302),
+    deed("name_checkpoint", "run", "1", ada=404),
+    deed("export_checkpoint", "run", "0"),
+    page("datasets", cyn=302),
+    page("upload_dataset", verb="post", ada=422, ben=403, cyn=302),
+    deed("retire_dataset", "dataset"),
     # Reports and passports.
     page("reports"),
     deed("new_report", cyn=302),
@@ -386,6 +396,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "token": token.pk,
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
         "report": report.pk,
+        "dataset": Dataset.objects.create(workspace=workspace, name="Sums").pk,
         "report_link": report_link.pk,
         "report_secret": report_secret,
         "link": link.pk,

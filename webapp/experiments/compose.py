@@ -126,7 +126,8 @@ class Composition:
     @cached_property
     def preview(self) -> Preview | None:
         """What the task gives to play on; None while the form is wrong."""
-        return preview(self.spec.task) if self.spec else None
+        team = str(self.workspace.pk) if self.workspace else ""
+        return preview(self.spec.task, team=team) if self.spec else None
 
     @cached_property
     def planned(self) -> Planned:

@@ -158,7 +158,7 @@ def _page(
         "query": query,
         "is_choosing": bool(query) or (request.method == "GET" and not beginning.is_chosen),
         "templates": list(offered_templates(request.user, workspace)) if workspace else [],
-        "files": data_files(),
+        "files": _files(request),
         "idempotency_key": data.get("idempotency_key") or uuid4().hex,
         "may_edit": workspace is None or can_edit(request.user, workspace),
         "is_expert": bool(data.get("expert")),
@@ -180,12 +180,17 @@ def _rehearsal_of(request: HttpRequest, run_id: str) -> rehearsals.Shown | None:
         return None
 
 
+def _files(request: HttpRequest) -> list[str]:
+    workspace = current_workspace(request)
+    return data_files(team=str(workspace.pk) if workspace else "")
+
+
 @require_POST
 @login_required
 def compose_check(request: HttpRequest) -> HttpResponse:
     """The findings beside the form, the drawing and the preview, for what the form holds now."""
     composition = _posted(request, beginning_of(request, request.POST), current_workspace(request))
-    context = {"composition": composition, "files": data_files(), "is_plan": "plan" in request.GET}
+    context = {"composition": composition, "files": _files(request), "is_plan": "plan" in request.GET}
     return render(request, "experiments/compose/_checked.html", context)
 
 
@@ -218,7 +223,7 @@ def compose_yaml(request: HttpRequest) -> HttpResponse:
         response["HX-Retarget"] = "#yaml-errors"
         response["HX-Reswap"] = "outerHTML"
         return response
-    context = {"composition": composition, "files": data_files()}
+    context = {"composition": composition, "files": _files(request)}
     return render(request, "experiments/compose/_fields_in_step.html", context)
 
 

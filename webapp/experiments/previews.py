@@ -57,16 +57,16 @@ class Preview:
     problem: str = ""
 
 
-def preview(task: TaskSpec) -> Preview:
-    """What the task gives; asking twice costs nothing the second time."""
-    return _preview(task.model_dump_json(), _version_of(task))
+def preview(task: TaskSpec, *, team: str = "") -> Preview:
+    """What the task gives to members of a workspace (``team``, its id); asking twice costs nothing the second time."""
+    return _preview(task.model_dump_json(), _version_of(task), team)
 
 
 @lru_cache(maxsize=128)
-def _preview(text: str, _version: float) -> Preview:
+def _preview(text: str, _version: float, team: str) -> Preview:
     values = json.loads(text)
     if values["kind"] == "jsonl":
-        return _of_file(JsonlTask(**values))
+        return _of_file(JsonlTask(**values), team)
     try:
         return _of_domain(make_domain(_task(values)))
     except DataError as error:
@@ -101,8 +101,8 @@ def _of_domain(domain: Domain | Games) -> Preview:
     return Preview(items=tuple(shown), note="Drawn from the training side; held-out items are never shown to a method.")
 
 
-def _of_file(task: JsonlTask) -> Preview:
-    if not is_offered(task.path):
+def _of_file(task: JsonlTask, team: str) -> Preview:
+    if not is_offered(task.path, team=team):
         return Preview(
             note=(
                 f"Only files below {settings.DATA_DIR} can be shown here. A worker reads any path of its own machine; "
@@ -140,15 +140,23 @@ def _capital(sentence: str) -> str:
     return f"{sentence[:1].upper()}{sentence[1:]}." if sentence else ""
 
 
-def is_offered(path: str) -> bool:
-    """Whether a file lies below the installation's folder of data sets, wherever its links lead."""
+TEAMS = "teams"
+"""Below this folder of ``DATA_DIR`` every workspace has one of its own, named by its id."""
+
+
+def is_offered(path: str, *, team: str = "") -> bool:
+    """Whether a file lies below the installation's folder of data sets, wherever its links lead, and is no other workspace's."""
+    folder = Path(settings.DATA_DIR).resolve()
     try:
-        return Path(path).resolve().is_relative_to(Path(settings.DATA_DIR).resolve())
+        inside = Path(path).resolve().relative_to(folder)
     except (OSError, ValueError):
         return False
+    return inside.parts[:1] != (TEAMS,) or inside.parts[1:2] == (team,)
 
 
-def data_files() -> list[str]:
-    """Paths of the installation's data sets, in the order of the alphabet."""
+def data_files(*, team: str = "") -> list[str]:
+    """Paths of the workspace's own data sets and of the installation's, in the order of the alphabet."""
     folder = Path(settings.DATA_DIR)
-    return [str(path) for path in sorted(folder.rglob("*.jsonl"))[:MAX_FILES] if is_offered(str(path))]
+    own = sorted((folder / TEAMS / team).rglob("*.jsonl")) if team else []
+    common = sorted(path for path in folder.rglob("*.jsonl") if path.relative_to(folder).parts[0] != TEAMS)
+    return [str(path) for path in [*own, *common][:MAX_FILES] if is_offered(str(path), team=team)]

@@ -1,0 +1,84 @@
+"""What a team keeps for later: names for checkpoints, and its own data sets. Only ``services.py`` and ``datasets.py`` write the tables."""
+
+import uuid
+from pathlib import Path
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from webapp.experiments.models import Run
+from webapp.workspaces.models import Workspace
+
+
+class CheckpointName(models.Model):
+    """A name under which a workspace promotes one checkpoint: ``CheckpointName(name="best judge", step=40)``; it is then never removed."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="checkpoint_names")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="checkpoint_names")
+    step = models.BigIntegerField()
+    name = models.CharField(max_length=60)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["workspace", "name"], name="checkpoint_name_once"),
+            models.UniqueConstraint(fields=["run", "step"], name="checkpoint_named_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Dataset(models.Model):
+    """A data set of a workspace; its lines are those of its versions, which never change."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="team_datasets")
+    name = models.CharField(max_length=80)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    retired_at = models.DateTimeField(null=True, blank=True)
+    """Set while it is not offered; its files stay, because runs were made with them."""
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["workspace", "name"], condition=Q(retired_at=None), name="team_dataset_name_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DatasetVersion(models.Model):
+    """One state of a data set, as a ``.jsonl`` file."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    """1, 2, 3 inside the data set."""
+    digest = models.CharField(max_length=64)
+    """sha256 of the file, hexadecimal."""
+    num_lines = models.PositiveIntegerField()
+    num_bytes = models.PositiveBigIntegerField()
+    columns = models.JSONField(default=list)
+    note = models.CharField(max_length=300, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["dataset", "number"], name="team_dataset_version_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset}, version {self.number}"
+
+    @property
+    def path(self) -> Path:
+        """Where its lines stand; workers read the same path."""
+        folder = Path(settings.DATA_DIR) / "teams" / str(self.dataset.workspace_id) / str(self.dataset_id)
+        return folder / f"v{self.number}.jsonl"

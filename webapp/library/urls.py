@@ -1,0 +1,14 @@
+from django.urls import path
+
+from webapp.library import views
+
+urlpatterns = [
+    path("", views.library, name="library"),
+    path("checkpoints/", views.checkpoints, name="checkpoints"),
+    path("checkpoints/remove/", views.remove_checkpoints, name="remove_checkpoints"),
+    path("checkpoints/<uuid:run_id>/<int:step>/name/", views.name_checkpoint, name="name_checkpoint"),
+    path("checkpoints/<uuid:run_id>/<int:step>/export/", views.export_checkpoint, name="export_checkpoint"),
+    path("datasets/", views.dataset_list, name="datasets"),
+    path("datasets/upload/", views.upload_dataset, name="upload_dataset"),
+    path("datasets/<uuid:dataset_id>/retire/", views.retire_dataset, name="retire_dataset"),
+]
