@@ -184,6 +184,11 @@ CONTENT_SECURITY_POLICY = {
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env_str("KUMITE_STATIC_ROOT", str(VAR_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Collecting leaves a compressed copy beside each file, which is what browsers get.
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
 
 SITE_URL = env_str("KUMITE_SITE_URL", "http://localhost:8000").rstrip("/")
 """Where people reach this site; links in e-mails and webhooks begin with it."""

@@ -7,7 +7,7 @@ import { CompareChart } from "./compare_chart.js";
 import { fetchLines } from "./lines.js";
 import { mountMetrics } from "./metrics.js";
 
-const PIXELS_WIDE = 250;
+const PIXELS_WIDE = 200;
 const PIXELS_FEW = 600;
 const FEW_LINES = 12;
 

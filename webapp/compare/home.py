@@ -66,7 +66,9 @@ def home(request: HttpRequest) -> HttpResponse:
 def _mark(runs: RunQuerySet, workspace: Workspace | None) -> str:
     """Changes when a run of the workspace that has not ended moves, or somebody does something."""
     moving = (
-        runs.exclude(status__in=TERMINAL).order_by("pk").values_list("pk", "status_version", "last_seq", "priority")
+        runs.exclude(status__in=TERMINAL)
+        .order_by("pk")
+        .values_list("pk", "status_version", "last_seq", "last_step", "priority")
     )
     last = AuditEvent.objects.filter(workspace=workspace).aggregate(last=Max("pk"))["last"]
     ended = runs.filter(status__in=TERMINAL).aggregate(last=Max("finished_at"))["last"]

@@ -14,17 +14,28 @@ import numpy as np
 
 from webapp.telemetry.buckets import Array, means
 from webapp.telemetry.pyramid import Reading, Window, read
+from webapp.telemetry.series_views import COUNTED
 
 MAX_BANDS = 12
 """With more lines than this in a chart bands would hide each other, and only the means travel."""
-TOKENS_PER_S, SECONDS = "tokens/sampled_per_s", "time/rollout_s"
-"""Their product are the tokens sampled in a step."""
+AXES = {"step": "Step", "time": "Time", "tokens": "Tokens", "questions": "Questions"}
 HOUR_S = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What of the lines is asked for: ``Asked(metrics=("reward/solver",), axis="step", pixels=600)``."""
+
+    metrics: Sequence[str]
+    axis: str = "step"
+    pixels: int = 300
+    first: int | None = None
+    last: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line over a grid of stretches; a stretch it has no point in is NaN. ``key`` is a run or an arm.
+    """One line over the stretches it has points in; ``key`` is a run, or the runs of an arm joined by commas.
 
     ``Line(key="...", x=array([1, 2]), y=array([0.4, 0.5]), low=array([0.4, 0.4]), high=array([0.5, 0.6]), num_runs=1)``
     """
@@ -38,84 +49,75 @@ class Line:
 
 
 def read_lines(
-    runs: Sequence[UUID], arms: Mapping[str, Sequence[UUID]], metrics: Sequence[str], window: Window, axis: str
+    singles: Sequence[UUID], arms: Mapping[str, Sequence[UUID]], asked: Asked
 ) -> tuple[int, dict[str, list[Line]]]:
-    """By metric the lines of the ``runs`` and of the ``arms``; first the number of steps a place stands for."""
-    names = [*metrics, TOKENS_PER_S, SECONDS] if axis == "tokens" else list(metrics)
-    everything = [*runs, *(run for same in arms.values() for run in same)]
-    readings = read(list(dict.fromkeys(everything)), names, window)
+    """By metric the lines of single runs and of arms; first the number of steps a place stands for."""
+    names = [*asked.metrics, *([COUNTED[asked.axis]] if asked.axis in COUNTED else [])]
+    runs = list(dict.fromkeys([*singles, *(run for same in arms.values() for run in same)]))
+    readings = read(runs, names, Window(pixels=asked.pixels, first=asked.first, last=asked.last))
     width = max((reading.width for reading in readings.values()), default=1)
     found = {}
-    for metric in metrics:
-        singles = {run: _of_run(readings[run], metric, axis) for run in dict.fromkeys(everything)}
-        lines = [_single(str(run), singles[run]) for run in runs]
-        lines += [_mean(key, [singles[run] for run in same], width) for key, same in arms.items()]
+    for metric in asked.metrics:
+        lines = [_single(readings[run], metric, asked.axis) for run in singles]
+        lines += [_mean(key, [readings[run] for run in same], metric, asked.axis, width) for key, same in arms.items()]
         found[metric] = [line for line in lines if len(line.x)]
     return width, found
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Places:
-    """A run's metric, place by place."""
-
-    steps: Array
-    x: Array
-    y: Array
-    low: Array
-    high: Array
-
-
-def _of_run(reading: Reading, metric: str, axis: str) -> _Places:
+def _single(reading: Reading, metric: str, axis: str) -> Line:
     line = reading.merged(metric)
-    return _Places(
-        steps=line["step"], x=_x(reading, line["step"], axis), y=means(line), low=line["low"], high=line["high"]
+    x = _x(reading, line["step"], axis)
+    return Line(key=str(reading.run_id), x=x, y=means(line), low=line["low"], high=line["high"], num_runs=1)
+
+
+def _mean(key: str, readings: Sequence[Reading], metric: str, axis: str, width: int) -> Line:
+    """The mean over those runs that have points in a stretch; where only one has, there is no band."""
+    told = [reading for reading in readings if len(reading.merged(metric))]
+    if len(told) < 2:
+        only = _single(told[0] if told else readings[0], metric, axis)
+        return Line(**{**only.__dict__, "key": key})
+    lines = [reading.merged(metric) for reading in told]
+    stretches = np.unique(np.concatenate([line["step"] // width for line in lines]))
+    values, steps = np.full((len(lines), len(stretches)), np.nan), np.zeros(len(stretches), "i8")
+    for row, line in zip(values, lines, strict=True):
+        places = np.searchsorted(stretches, line["step"] // width)
+        row[places] = means(line)
+        steps[places] = np.maximum(steps[places], line["step"])
+    there = ~np.isnan(values)
+    count = there.sum(axis=0)
+    mean = np.where(there, values, 0.0).sum(axis=0) / count
+    squares = np.where(there, (values - mean) ** 2, 0.0).sum(axis=0)
+    deviation = np.sqrt(squares / np.maximum(count - 1, 1))
+    return Line(
+        key=key,
+        x=_mean_x(told, steps, axis),
+        y=mean,
+        low=mean - deviation,
+        high=mean + deviation,
+        num_runs=len(told),
     )
 
 
 def _x(reading: Reading, steps: Array, axis: str) -> Array:
+    """Where steps lie: hours since the run's first event, or what was counted by then."""
     if axis == "time":
         begin = reading.moments["t"][0] if len(reading.moments) else 0.0
-        return (reading.times(steps) - begin) / HOUR_S
-    if axis == "tokens":
-        return _tokens(reading, steps)
+        hours: Array = (reading.times(steps) - begin) / HOUR_S
+        return hours
+    if axis in COUNTED:
+        counted = reading.merged(COUNTED[axis])
+        if not len(counted):
+            return np.full(len(steps), np.nan)
+        so_far: Array = np.interp(steps, counted["step"], counted["high"], left=0.0)
+        return so_far
     return steps.astype(float)
 
 
-def _tokens(reading: Reading, steps: Array) -> Array:
-    """Tokens sampled up to each step: the rate times the seconds of play, added up."""
-    rate, seconds = reading.merged(TOKENS_PER_S), reading.merged(SECONDS)
-    shared, at_rate, at_seconds = np.intersect1d(rate["step"], seconds["step"], return_indices=True)
-    if not len(shared):
-        return np.full(len(steps), np.nan)
-    sampled = np.cumsum(means(rate)[at_rate] * seconds["total"][at_seconds])
-    found: Array = np.interp(steps, shared, sampled, left=0.0)
+def _mean_x(readings: Sequence[Reading], steps: Array, axis: str) -> Array:
+    if axis == "step":
+        return steps.astype(float)
+    found: Array = np.mean([_x(reading, steps, axis) for reading in readings], axis=0)
     return found
-
-
-def _single(key: str, places: _Places) -> Line:
-    return Line(key=key, x=places.x, y=places.y, low=places.low, high=places.high, num_runs=1)
-
-
-def _mean(key: str, singles: Sequence[_Places], width: int) -> Line:
-    """The mean over runs in every stretch that any of them has points in; the band is their standard deviation."""
-    told = [places for places in singles if len(places.steps)]
-    if len(told) < 2:
-        return (
-            _single(key, told[0])
-            if told
-            else Line(key=key, **dict.fromkeys(("x", "y", "low", "high"), np.empty(0)), num_runs=0)
-        )
-    grid = np.unique(np.concatenate([places.steps // width for places in told]))
-    table = np.full((len(told), 2, len(grid)), np.nan)
-    for row, places in zip(table, told, strict=True):
-        at = np.searchsorted(grid, places.steps // width)
-        row[0, at], row[1, at] = places.x, places.y
-    there = ~np.isnan(table[:, 1])
-    count = there.sum(axis=0)
-    mean_x, mean_y = np.nansum(table, axis=0) / count
-    spread = np.where(there, table[:, 1] - mean_y, 0.0)
-    deviation = np.sqrt((spread**2).sum(axis=0) / np.maximum(count - 1, 1))
-    return Line(key=key, x=mean_x, y=mean_y, low=mean_y - deviation, high=mean_y + deviation, num_runs=len(told))
 
 
 def packed(width: int, lines: Mapping[str, Sequence[Line]]) -> bytes:

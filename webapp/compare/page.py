@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET
 
 from training_core.methods.registry import find_method
@@ -23,20 +24,19 @@ from webapp.compare.configs import differing_blocks
 from webapp.compare.filters import read_uuid
 from webapp.compare.headlines import change, headline_of, value_words
 from webapp.compare.heldout import held_out
-from webapp.compare.lines import packed, read_lines
+from webapp.compare.lines import AXES, Asked, packed, read_lines
 from webapp.compare.listing import runs_in
 from webapp.compare.models import ViewPage
 from webapp.compare.values import metrics_of, value_of
 from webapp.compare.verdicts import verdicts
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import runs_visible_to
-from webapp.telemetry.pyramid import Window
+from webapp.telemetry.finding import whole
 from webapp.telemetry.summary import Digest, digests
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import can_edit, current_workspace
 
 MAX_METRICS, METRICS_AT_FIRST, MAX_PIXELS = 40, 4, 1200
-AXES = {"step": "Step", "time": "Time", "tokens": "Tokens"}
 ENDS = {"last": "last value", "best": "best value"}
 
 
@@ -77,6 +77,7 @@ class CompareAddress:
         )
 
 
+@gzip_page
 @require_GET
 @login_required
 def compare(request: HttpRequest) -> HttpResponse:
@@ -200,34 +201,33 @@ def _origins(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     return [(title, values) for title, values in rows if len(set(values)) > 1]
 
 
+@gzip_page
 @require_GET
 @login_required
-def series(request: HttpRequest) -> HttpResponse:
+def lines(request: HttpRequest) -> HttpResponse:
     """The lines of runs and of settings, packed; ``arm`` names the runs of one line, joined by commas."""
     asked = [found for text in request.GET.getlist("run") if (found := read_uuid(text))]
     arms = {
         text: [found for part in text.split(",") if (found := read_uuid(part))] for text in request.GET.getlist("arm")
     }
     wanted = list(dict.fromkeys([*asked, *(run for same in arms.values() for run in same)]))[:MAX_RUNS]
-    mine = set(runs_visible_to(request.user).filter(pk__in=wanted).values_list("pk", flat=True))
-    if len(mine) < len(wanted):
+    if runs_visible_to(request.user).filter(pk__in=wanted).count() < len(wanted):
         raise Http404("One of these runs is not there, or belongs to a workspace you are not a member of.")
-    metrics = list(dict.fromkeys(name[:80] for name in request.GET.getlist("metric")))[:MAX_METRICS]
-    axis = request.GET.get("x", "") if request.GET.get("x", "") in AXES else "step"
-    window = Window(
-        pixels=min(max(_whole(request.GET.get("pixels", "")) or 300, 20), MAX_PIXELS),
-        first=_whole(request.GET.get("from", "")),
-        last=_whole(request.GET.get("to", "")),
+    kept = {text: [run for run in same if run in wanted] for text, same in arms.items()}
+    width, by_metric = read_lines(
+        [run for run in asked if run in wanted],
+        {text: same for text, same in kept.items() if same},
+        Asked(
+            metrics=list(dict.fromkeys(name[:80] for name in request.GET.getlist("metric")))[:MAX_METRICS],
+            axis=request.GET.get("x", "") if request.GET.get("x", "") in AXES else "step",
+            pixels=min(max(whole(request.GET.get("pixels", "")) or 300, 20), MAX_PIXELS),
+            first=whole(request.GET.get("from", "")),
+            last=whole(request.GET.get("to", "")),
+        ),
     )
-    kept = {text: [run for run in same if run in mine] for text, same in arms.items()}
-    width, lines = read_lines([run for run in asked if run in mine], kept, metrics, window, axis)
-    response = HttpResponse(packed(width, lines), content_type="application/octet-stream")
+    response = HttpResponse(packed(width, by_metric), content_type="application/octet-stream")
     add_never_cache_headers(response)
     return response
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _config(
@@ -255,7 +255,7 @@ def _config(
         "x": address.axis,
         "smoothing": float(address.smoothing),
         "byArm": address.by_arm,
-        "series": reverse("compare_series"),
+        "series": reverse("compare_lines"),
     }
 
 

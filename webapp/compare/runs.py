@@ -14,6 +14,7 @@ from django.db.models import F, Func
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_POST
 
 from training_core.methods.registry import all_methods
@@ -38,6 +39,7 @@ ASKED_FOR_NAMES = 3
 """Runs of a page whose own metrics are offered beside those the methods are known to report."""
 
 
+@gzip_page
 @require_GET
 @login_required
 def runs(request: HttpRequest) -> HttpResponse:
@@ -114,7 +116,9 @@ def _shown(address: RunsAddress, shown: Sequence[Run]) -> dict[str, Any]:
 
 def _mark(address: RunsAddress, shown: Sequence[Run]) -> str:
     """Changes when something listed has changed, so that a page that waits for news costs a few bytes."""
-    states = "".join(f"{run.pk}{run.status_version}.{run.last_seq}.{run.tags}.{run.archived_at}" for run in shown)
+    states = "".join(
+        f"{run.pk}{run.status_version}.{run.last_seq}.{run.last_step}.{run.tags}.{run.archived_at}" for run in shown
+    )
     return sha256(f"{address.query(page=address.page)}{states}".encode()).hexdigest()[:12]
 
 

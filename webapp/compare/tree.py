@@ -135,7 +135,9 @@ def _in_order(runs: Sequence[Run], parents: dict[UUID, UUID]) -> Iterator[tuple[
 
 
 def _specs(ids: Iterable[UUID]) -> dict[UUID, dict[str, Any]]:
-    return dict(Run.objects.filter(pk__in=list(ids)).values_list("pk", "spec"))
+    """Without the seed, which every run has of its own."""
+    rows = Run.objects.filter(pk__in=list(ids)).values_list("pk", "spec")
+    return {pk: {name: value for name, value in spec.items() if name != "seed"} for pk, spec in rows}
 
 
 def _x(step: float, longest: int) -> float:

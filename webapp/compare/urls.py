@@ -2,14 +2,15 @@
 
 from django.urls import path
 
-from webapp.compare import home, page, runs
+from webapp.compare import experiment, home, page, runs
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("runs/", runs.runs, name="runs"),
     path("runs/chosen/", runs.runs_chosen, name="runs_chosen"),
+    path("experiments/<uuid:experiment_id>/seeds/", experiment.seeds, name="experiment_seeds"),
     path("compare/", page.compare, name="compare"),
-    path("compare/series/", page.series, name="compare_series"),
+    path("compare/lines/", page.lines, name="compare_lines"),
     path("views/", runs.save_view, name="save_view"),
     path("views/<uuid:view_id>/", runs.view, name="saved_view"),
     path("views/<uuid:view_id>/delete/", runs.delete_view, name="delete_view"),
