@@ -174,7 +174,7 @@ ROWS = [
     deed("export_checkpoint", "run", "0"),
     page("datasets", cyn=302),
     page("upload_dataset", verb="post", ada=422, ben=403, cyn=302),
-    deed("retire_dataset", "dataset"),
+    deed("retire_dataset", "team_dataset"),
     # Reports and passports.
     page("reports"),
     deed("new_report", cyn=302),
@@ -397,7 +397,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "token": token.pk,
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
         "report": report.pk,
-        "dataset": Dataset.objects.create(workspace=workspace, name="Sums").pk,
+        "team_dataset": Dataset.objects.create(workspace=workspace, name="Sums").pk,
         "report_link": report_link.pk,
         "report_secret": report_secret,
         "link": link.pk,
