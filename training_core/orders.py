@@ -96,6 +96,8 @@ class Orders:
     def serve(self, method: SelfPlay, learner: Learner) -> None:
         """These parts are meant from now on."""
         self._method, self._learner = method, learner
+        if type(method).correct is SelfPlay.correct:
+            self.window = Window(0)  # nobody can correct anything, so nothing need be kept
 
     def obey(self, step: int, new: Iterable[Order]) -> list[ChangeData]:
         """Obey what is due after ``step``; returns what can be told at once. Overruled verdicts are told after the update."""

@@ -1,15 +1,18 @@
 """The rollouts of the newest steps, kept so that a reward which a person corrects can still be learnt from."""
 
+from array import array
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from training_core.learn.advantages import estimate_advantages
 from training_core.play.records import Rollout, StepBatch
+from training_core.play.requests import Completion
 from training_core.spec.events import SampleData, Turn
 from training_core.spec.learning import AdvantageSpec, GroupRelative, LeaveOneOut, RoleConditioned
 
-MAX_TOKENS = 1_000_000
+MAX_TOKENS = 400_000
 """Completion tokens kept beside those of the newest step; older steps go first."""
 
 Correct = Callable[[SampleData, int, float], None]
@@ -31,7 +34,9 @@ class _Kept:
     """A step that was learnt from."""
 
     step: int
-    batch: StepBatch
+    rollouts: list[Rollout]
+    samples: list[SampleData]
+    """What the rollouts' turns stand in, without the texts."""
     learnt: list[float]
     """Advantage that each rollout was learnt with so far, corrections included."""
     originals: dict[str, SampleData] = field(default_factory=dict)
@@ -57,9 +62,10 @@ class Window:
         """Keep a step that has just been learnt from, in place of the oldest."""
         if not self._num_steps:
             return
-        ours = StepBatch(rollouts=batch.rollouts, samples=batch.samples)
-        self._kept.append(_Kept(step=step, batch=ours, learnt=[rollout.advantage for rollout in batch.rollouts]))
-        sizes = [sum(len(each.completion.token_ids) for each in kept.batch.rollouts) for kept in self._kept]
+        rollouts, samples = _without_texts(batch)
+        learnt = [rollout.advantage for rollout in rollouts]
+        self._kept.append(_Kept(step=step, rollouts=rollouts, samples=samples, learnt=learnt))
+        sizes = [sum(len(each.completion.token_ids) for each in kept.rollouts) for kept in self._kept]
         while len(self._kept) > self._num_steps or (len(self._kept) > 1 and sum(sizes[:-1]) > MAX_TOKENS):
             del self._kept[0], sizes[0]
 
@@ -83,10 +89,10 @@ class Window:
             correct(corrected, place, said)
         judged = _judged_place(sample, turn)
         before = sample.turns[judged].reward if judged is not None else None
-        rewards = [rollout.reward for rollout in kept.batch.rollouts]
+        rewards = [rollout.reward for rollout in kept.rollouts]
         _put(corrected, sample)
         kept.originals[episode], kept.values[episode] = original, values
-        for rollout in kept.batch.rollouts:
+        for rollout in kept.rollouts:
             if rollout.turn is not None and rollout.turn.reward is not None:
                 rollout.reward = rollout.turn.reward
         after = sample.turns[judged].reward if judged is not None else None
@@ -94,14 +100,14 @@ class Window:
 
     def _find(self, episode: str) -> tuple[_Kept | None, SampleData | None]:
         for kept in self._kept:
-            for sample in kept.batch.samples:
+            for sample in kept.samples:
                 if sample.episode == episode:
                     return kept, sample
         return None, None
 
     @staticmethod
     def _differences(spec: AdvantageSpec, kept: _Kept, before: Sequence[float]) -> list[Rollout]:
-        rollouts = kept.batch.rollouts
+        rollouts = kept.rollouts
         changed = {place for place, rollout in enumerate(rollouts) if rollout.reward != before[place]}
         groups = {(rollouts[place].role, rollouts[place].group) for place in changed}
         if isinstance(spec, GroupRelative | LeaveOneOut):
@@ -127,9 +133,10 @@ class Window:
         return [
             {
                 "step": kept.step,
-                "batch": kept.batch.to_json(),
+                "samples": [_sample_state(sample) for sample in kept.samples],
+                "rollouts": _rollout_states(kept),
                 "learnt": kept.learnt,
-                "originals": {episode: sample.model_dump(mode="json") for episode, sample in kept.originals.items()},
+                "originals": {episode: _sample_state(sample) for episode, sample in kept.originals.items()},
                 "values": {episode: list(values.items()) for episode, values in kept.values.items()},
             }
             for kept in self._kept
@@ -137,16 +144,101 @@ class Window:
 
     def restore(self, state: Sequence[dict[str, Any]]) -> None:
         """Restore what ``state`` returned."""
-        self._kept = [
-            _Kept(
-                step=each["step"],
-                batch=StepBatch.from_json(each["batch"]),
-                learnt=each["learnt"],
-                originals={name: SampleData.model_validate(sample) for name, sample in each["originals"].items()},
-                values={name: dict(values) for name, values in each["values"].items()},
+        self._kept = []
+        for each in state:
+            samples = [SampleData.model_validate(sample) for sample in each["samples"]]
+            turns = [turn for sample in samples for turn in sample.turns]
+            self._kept.append(
+                _Kept(
+                    step=each["step"],
+                    samples=samples,
+                    rollouts=[_rollout(values, turns) for values in each["rollouts"]],
+                    learnt=each["learnt"],
+                    originals={name: SampleData.model_validate(sample) for name, sample in each["originals"].items()},
+                    values={name: dict(values) for name, values in each["values"].items()},
+                )
             )
-            for each in state
-        ]
+
+
+def _without_texts(batch: StepBatch) -> tuple[list[Rollout], list[SampleData]]:
+    """The rollouts with as much of their samples as correcting needs, sharing turns of their own."""
+    ours: dict[int, Turn] = {}
+    samples = []
+    for sample in batch.samples:
+        turns = [_light(turn) for turn in sample.turns]
+        ours |= {id(turn): light for turn, light in zip(sample.turns, turns, strict=True)}
+        samples.append(SampleData(episode=sample.episode, title=sample.title, turns=turns, facts=sample.facts))
+    rollouts = [
+        replace(
+            rollout,
+            completion=replace(rollout.completion, text="", entropies=()),
+            turn=ours.get(id(rollout.turn)) if rollout.turn is not None else None,
+            parts={},
+            learner_logprobs=(),
+        )
+        for rollout in batch.rollouts
+    ]
+    return rollouts, samples
+
+
+def _light(turn: Turn) -> Turn:
+    return Turn(
+        role=turn.role,
+        text="",
+        parsed=turn.parsed,
+        parent=turn.parent,
+        rewards=dict(turn.rewards),
+        reward=turn.reward,
+        correct=turn.correct,
+    )
+
+
+def _sample_state(sample: SampleData) -> dict[str, Any]:
+    turns = [
+        {"role": turn.role, "text": "", **turn.model_dump(mode="json", exclude_defaults=True)} for turn in sample.turns
+    ]
+    return {"episode": sample.episode, "title": sample.title, "facts": sample.facts, "turns": turns}
+
+
+_PLAIN = ("role", "group", "reward", "baseline", "scale", "kl_coef", "advantage")
+
+
+def _rollout_states(kept: _Kept) -> list[dict[str, Any]]:
+    """Tokens and log-probs as base64 of their bytes: exact, and a third of their length as numbers."""
+    places = {id(turn): place for place, turn in enumerate(turn for sample in kept.samples for turn in sample.turns)}
+    found = []
+    for rollout in kept.rollouts:
+        said = rollout.completion
+        values: dict[str, Any] = {name: getattr(rollout, name) for name in _PLAIN}
+        values |= {"prompt": _packed("i", said.prompt_ids), "tokens": _packed("i", said.token_ids)}
+        values |= {"logprobs": _packed("d", said.logprobs), "ended": said.ended, "version": said.version}
+        values["turn"] = places.get(id(rollout.turn)) if rollout.turn is not None else None
+        found.append(values)
+    return found
+
+
+def _rollout(values: dict[str, Any], turns: Sequence[Turn]) -> Rollout:
+    completion = Completion(
+        text="",
+        prompt_ids=_unpacked("i", values["prompt"]),
+        token_ids=_unpacked("i", values["tokens"]),
+        logprobs=_unpacked("d", values["logprobs"]),
+        entropies=(),
+        ended=values["ended"],
+        version=values["version"],
+    )
+    turn = None if values["turn"] is None else turns[values["turn"]]
+    return Rollout(completion=completion, turn=turn, **{name: values[name] for name in _PLAIN})
+
+
+def _packed(kind: str, numbers: Sequence[float]) -> str:
+    return b64encode(array(kind, numbers).tobytes()).decode("ascii")
+
+
+def _unpacked(kind: str, text: str) -> tuple[Any, ...]:
+    found = array(kind)
+    found.frombytes(b64decode(text))
+    return tuple(found)
 
 
 def _judged_place(sample: SampleData, turn: int) -> int | None:

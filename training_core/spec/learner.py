@@ -25,7 +25,7 @@ class LearnerSpec(Block):
     ahead: Annotated[int, Field(ge=0, le=1), Unit("steps")] = 0
     """1 samples the next step while this one is learnt, from weights that are one update old; 0 waits for the update."""
 
-    overrule_window: Annotated[int, Field(ge=0, le=64), Unit("steps")] = 4
+    overrule_window: Annotated[int, Field(ge=0, le=64), Unit("steps")] = 16
     """Steps whose rollouts are kept, so that a verdict that a person overrules can still be learnt from; 0 keeps none."""
 
     def corrects(self, *, sampler_is_learner: bool) -> bool:
