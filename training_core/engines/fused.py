@@ -152,7 +152,7 @@ class FusedDecoder:
             mixed = parts[0] if len(parts) == 1 else torch.cat(parts)
             x_BH = _add_product(x_BH, mixed.view(-1, heads.num_heads * heads.head_dim), layer.o, layer.o_bias)
             x_BH = self._mlp(layer, x_BH)
-        return F.rms_norm(x_BH, self._norm_H.shape, self._norm_H, self._norm_eps)
+        return _rms_norm(x_BH, self._norm_H, self._norm_eps)
 
     def keep(self, open_B: Sequence[bool]) -> None:
         """Drop the rows that are not open; the others close ranks in their order."""
@@ -188,7 +188,7 @@ class FusedDecoder:
         self, layer: _Layer, x_BH: torch.Tensor, turn_B1D: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         heads = self._heads
-        normed = F.rms_norm(x_BH, layer.attention_norm.shape, layer.attention_norm, layer.attention_eps)
+        normed = _rms_norm(x_BH, layer.attention_norm, layer.attention_eps)
         flat = F.linear(normed, layer.qkv, layer.qkv_bias)
         qkv = flat.view(*flat.shape[:-1], -1, heads.head_dim)
         num_turned = heads.num_heads + heads.num_kv_heads
@@ -199,7 +199,7 @@ class FusedDecoder:
         return qk[..., : heads.num_heads, :], qk[..., heads.num_heads :, :], v
 
     def _mlp(self, layer: _Layer, x_BH: torch.Tensor) -> torch.Tensor:
-        normed = F.rms_norm(x_BH, layer.mlp_norm.shape, layer.mlp_norm, layer.mlp_eps)
+        normed = _rms_norm(x_BH, layer.mlp_norm, layer.mlp_eps)
         gate, up = F.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
         inner = layer.act(gate).mul_(up)
         return _add_product(x_BH, inner, layer.down, layer.down_bias)
@@ -227,7 +227,7 @@ class FusedDecoder:
             keys.append(k.contiguous())
             values.append(v.contiguous())
         state_PH = x_PTH[torch.arange(len(prompts), device=device), last_P]
-        return F.rms_norm(state_PH, self._norm_H.shape, self._norm_H, self._norm_eps), keys, values
+        return _rms_norm(state_PH, self._norm_H, self._norm_eps), keys, values
 
     def _turns(self, num_positions: int) -> torch.Tensor:
         """Complex factors cos + i sin of the rotary embedding, N x D/2, for at least so many positions."""
@@ -346,6 +346,14 @@ def _turns_of(anatomy: Anatomy, num_positions: int) -> torch.Tensor:
     if cos.shape != (num_positions, 2 * half) or not torch.equal(cos[:, :half], cos[:, half:]):
         raise NotUnderstood("its rotary positions turn other pairs of coordinates")
     return torch.complex(cos[:, :half], sin[:, :half])
+
+
+def _rms_norm(x: torch.Tensor, weight_H: torch.Tensor, eps: float) -> torch.Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last dimension; on a CPU in fewer passes over x than torch's own makes."""
+    if x.device.type != "cpu" or x.dtype != torch.float32:
+        return F.rms_norm(x, weight_H.shape, weight_H, eps)
+    length: torch.Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return (x * length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()).mul_(weight_H)
 
 
 def _add_product(x: torch.Tensor, inner: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
