@@ -166,6 +166,8 @@ ROWS = [
     page("notices_read", verb="post", data="empty", ada=302, ben=302, cyn=302),
     page("add_channel", verb="post", data="empty", ada=422, ben=422, cyn=422),
     page("remove_channel", "channel", verb="post", ada=302, ben=404, cyn=404),
+    page("reviews_waiting"),
+    page("hide_first_steps", verb="post", ada=302, ben=302, cyn=302),
     # The library.
     page("library"),
     page("checkpoints", cyn=302),

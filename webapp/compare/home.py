@@ -10,12 +10,11 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.template import TemplateDoesNotExist
-from django.template.loader import get_template
 from django.views.decorators.http import require_GET
 
 from training_core.methods.card import Preset
 from training_core.methods.registry import all_methods
+from webapp.compare import guide
 from webapp.compare.activity import last_deeds
 from webapp.compare.forecast import forecasts
 from webapp.compare.headlines import headline_of, value_words
@@ -23,14 +22,13 @@ from webapp.compare.listing import runs_in
 from webapp.experiments.choices import HELD, TERMINAL, RunStatus
 from webapp.experiments.models import Run, RunQuerySet
 from webapp.experiments.selectors import waiting_reasons
+from webapp.pages.requests import signed_in
 from webapp.telemetry.state import run_state
 from webapp.telemetry.vitals import vitals
 from webapp.workspaces.models import AuditEvent, Workspace
 from webapp.workspaces.selectors import can_edit, current_workspace
 
 MAX_CARDS, MAX_WAITING, MAX_ENDED, MAX_DEEDS = 12, 8, 6, 10
-REVIEWS = "review/_home.html"
-"""The part that lists reviews waiting for the viewer; it brings its own figures."""
 _TONES = ("bad", "watch", "good", "plain")
 
 
@@ -58,7 +56,9 @@ def home(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"mark": mark, "may_edit": workspace is not None and can_edit(request.user, workspace)}
     if workspace is not None:
         context |= _at_work(mine, request) | _lately(mine) | {"deeds": last_deeds(request.user, workspace, MAX_DEEDS)}
-        context |= {"reviews": _reviews(), "beginnings": beginnings()}
+        context |= {"beginnings": beginnings()}
+        if context["may_edit"] and request.COOKIES.get(guide.COOKIE) != "off":
+            context["steps"] = guide.first_steps(signed_in(request), workspace)
     part = "home/_live.html" if getattr(request, "htmx", False) else "home/home.html"
     return render(request, part, context)
 
@@ -143,13 +143,3 @@ def beginnings() -> tuple[Beginning, ...]:
 def _is_small(preset: Preset) -> bool:
     model = preset.spec.get("model")
     return not isinstance(model, dict) or model.get("source", "starter") == "starter"
-
-
-@cache
-def _reviews() -> str:
-    """The template of waiting reviews, where this installation has one."""
-    try:
-        get_template(REVIEWS)
-    except TemplateDoesNotExist:
-        return ""
-    return REVIEWS

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from webapp.compare import experiment, home, page, runs
+from webapp.compare import experiment, guide, home, page, runs
 
 urlpatterns = [
     path("", home.home, name="home"),
+    path("first-steps/", guide.hide, name="hide_first_steps"),
     path("runs/", runs.runs, name="runs"),
     path("runs/chosen/", runs.runs_chosen, name="runs_chosen"),
     path("experiments/<uuid:experiment_id>/seeds/", experiment.seeds, name="experiment_seeds"),

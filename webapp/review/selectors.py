@@ -47,6 +47,14 @@ class Item:
         return {"run": str(self.run.pk), "episode": self.episode, "turn": str(self.judged.turn)}
 
     @property
+    def title(self) -> str:
+        return self.judged.question[:120]
+
+    @property
+    def run_name(self) -> str:
+        return f"{self.run.experiment.name}, run {self.run.number}"
+
+    @property
     def is_known(self) -> bool:
         return self.judged.truth is not None
 

@@ -4,6 +4,7 @@ from webapp.review import note_views, set_views, views
 
 urlpatterns = [
     path("review/", views.review, name="review"),
+    path("review/waiting/", views.waiting, name="reviews_waiting"),
     path("review/item/", views.item, name="review_item"),
     path("review/side/", views.side, name="review_side"),
     path("review/answer/", views.answer, name="review_answer"),

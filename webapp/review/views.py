@@ -1,6 +1,7 @@
 """The review page: one judged turn after the other, and what the answers did."""
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -18,6 +19,8 @@ from webapp.review import selectors, services
 from webapp.review.selectors import Item
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import can_edit, current_workspace
+
+MAX_WAITING = 4
 
 
 @require_GET
@@ -40,6 +43,16 @@ def review(request: HttpRequest) -> HttpResponse:
         **_side(user, workspace, run),
     }
     return render(request, "review/review.html", context | (_shown(user, first) if first else {"item": None}))
+
+
+@require_GET
+@login_required
+def waiting(request: HttpRequest) -> HttpResponse:
+    """The first few items of the viewer's queue, for Home."""
+    user, workspace = signed_in(request), current_workspace(request)
+    found = selectors.queue(user, workspace) if workspace else []
+    shown = [{"title": each.title, "run": each.run_name, "query": urlencode(each.key)} for each in found[:MAX_WAITING]]
+    return render(request, "review/_waiting.html", {"items": shown, "num_more": len(found) - len(shown)})
 
 
 @require_GET
