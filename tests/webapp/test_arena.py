@@ -347,12 +347,14 @@ def test_another_checkpoint_takes_over_a_seat_and_the_other_one_stays(make_playe
 
 
 def test_a_turn_of_a_conversation_is_answered_anew_and_rewards_flow(make_player: Any, ada: User) -> None:
-    run = make_player(20, name="Solve", method={"name": "mae"})
+    run = make_player(20, name="Solve", method={"name": "mae", "judge_temperature": 0.25})
     tell(run, mae_events(1))
     data = run.events.filter(kind="sample").first().data
     source = duels.of_sample(run, 1, data)
-    job = duels.swap_job(source, 1, Moment(run=run, step=20))
-    assert isinstance(job, SayJob) and job.prompt.name == "solve"
+    job, verdict = (duels.swap_job(source, index, Moment(run=run, step=20)) for index in (1, 2))
+    assert isinstance(job, SayJob) and isinstance(verdict, SayJob)
+    assert (job.prompt.name, job.sampling.temperature) == ("solve", 1.0)
+    assert (verdict.prompt.name, verdict.sampling.temperature) == ("judge", 0.25)
     steps = duels.steps_of(source)
     assert [gain.now for gain in steps[0].gains] == [data["turns"][0]["reward"]]
     assert steps[2].pays is not None and steps[2].pays.index == 1

@@ -142,3 +142,9 @@ def test_workers_never_load_torch() -> None:
     code += "{'torch', 'transformers', 'peft', 'vllm'}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
+
+
+def test_a_gpu_kept_for_jobs_is_offered_to_no_run(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("1", "GPU-bbb"):
+        monkeypatch.setenv("KUMITE_JOBS_GPU", name)
+        assert [offer.device_uuid for offer in devices.offers() if offer.kind == "gpu"] == ["GPU-aaa"]

@@ -18,6 +18,7 @@ from webapp.jobs.weights import START, Moment, saved_steps
 from webapp.telemetry.differences import Piece, difference
 from webapp.telemetry.lens import Lens, lens_of
 from webapp.telemetry.moves import Move, read_moves
+from webapp.telemetry.rows import is_judge
 from webapp.telemetry.turns import ReadTurn, read_turns
 
 CONTINUATIONS = 8
@@ -167,7 +168,10 @@ def swap_job(source: Source, index: int, moment: Moment, *, others: Mapping[str,
     if not source.is_game:
         asked = asked_in(spec, source.data, index)
         prompt = {"name": asked.name, "values": dict(asked.values)} if asked.name else {"text": asked.text}
-        sampling = {"max_tokens": _max_tokens(source.spec_of)}
+        sampling: dict[str, float] = {"max_tokens": _max_tokens(source.spec_of)}
+        judged_at = source.spec_of.spec["method"].get("judge_temperature")
+        if is_judge(str(turns[index]["role"])) and judged_at is not None:
+            sampling["temperature"] = judged_at
         return parse_job("say", {"speakers": [weights], "prompt": prompt, "sampling": sampling})
     game = game_of(spec, source.data)
     if game is None:
