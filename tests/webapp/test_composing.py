@@ -26,6 +26,8 @@ from webapp.experiments.selectors import experiments_visible_to, run_for, runs_v
 from webapp.experiments.team_templates import shown_versions, template_for
 from webapp.experiments.template_services import rename_template, retire_template, save_template
 from webapp.fleet.models import Slot, Worker
+from webapp.notices.choices import NoticeKind
+from webapp.notices.services import News, tell_about_run
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import PermissionDenied
 
@@ -388,6 +390,13 @@ def test_rehearsals_are_removed_after_a_day(ada: User, workspace: Workspace, set
     assert remove_old_rehearsals() == 1
     assert set(Run.objects.values_list("pk", flat=True)) == {at_work.pk, fresh.pk}
     assert not (tmp_path / "runs" / str(over.pk)).exists()
+
+
+def test_end_of_a_rehearsal_is_no_news(ada: User, workspace: Workspace) -> None:
+    run = start_rehearsal(actor=ada, workspace=workspace, spec=parse_spec(MAE))
+    news = News(key="k", kind=NoticeKind.FAILED, title="t", text="", url="/")
+    assert tell_about_run(run, news, by=None) == 0
+    assert tell_about_run(make_run(make_experiment(workspace, ada)), news, by=None) == 1
 
 
 def test_rehearsal_of_others_does_not_exist(ada: User, cyn: User, workspace: Workspace) -> None:

@@ -48,6 +48,8 @@ def tell(users: Iterable[User], news: News) -> int:
 
 def tell_about_run(run: Run, news: News, *, by: User | None) -> int:
     """Tell whoever started the run, and those whose channels want all runs of its workspace; never the one who did it."""
+    if run.experiment.is_rehearsal:  # whoever rehearses is looking at it
+        return 0
     owner = run.created_by
     told = _tell_one(owner, news, is_listed=True) if owner is not None and owner != by else 0
     wide = Channel.objects.filter(scope=Scope.WORKSPACES, kinds__contains=[news.kind])
