@@ -1,0 +1,173 @@
+"""A newcomer's way from the sign-in page to a shared finding, driven in a real browser: ``python -m bench.journey`` while ``make up`` runs.
+
+Creates an account, composes Multi-Agent Evolve with a frozen judge and two seeds, watches, answers the most disputed verdict against the
+judge and sees it count, runs the same with a verifier, compares both, and shares a report that a browser without an account then reads.
+Nothing is prepared and nothing skipped; every step is photographed into ``docs/screenshots`` as ``journey-1.png`` and so on. It fails where
+a page does not do what its words say, or reports an error.
+"""
+
+import argparse
+import os
+import secrets
+import sys
+import time
+from pathlib import Path
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from bench.screenshots import OUT, packed
+
+PATIENCE_MS = 600_000
+STEPS = 30
+
+
+class Journey:
+    """One person's browser, and the pictures of the way."""
+
+    def __init__(self, browser: Browser, site: str, out: Path) -> None:
+        self.site, self.out = site, out
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+        self.page = context.new_page()
+        self.page.set_default_timeout(60_000)
+        self.problems: list[str] = []
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self._number = 0
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.problems.append(message.text)
+
+    def shoot(self, words: str, page: Page | None = None) -> None:
+        page = page or self.page
+        page.wait_for_timeout(700)
+        self._number += 1
+        path = self.out / f"journey-{self._number}.png"
+        path.write_bytes(packed(page.screenshot(animations="disabled")))
+        print(f"{self._number}. {words}", flush=True)
+
+
+def sign_up(way: Journey) -> None:
+    page = way.page
+    page.goto(way.site)
+    page.get_by_role("link", name="Create an account").click()
+    password = secrets.token_urlsafe(12)
+    page.get_by_label("Email").fill(f"newcomer-{secrets.token_hex(4)}@example.org")
+    for field in page.locator("input[type=password]").all():
+        field.fill(password)
+    page.get_by_role("button", name="Create the account").click()
+    expect(page.get_by_role("heading", name="First steps")).to_be_visible()
+    way.shoot("Signed up: Home says what to do first")
+
+
+def compose(way: Journey, judge: str, *, name: str, seeds: int) -> None:
+    """Choose the judge in the drawing, the seeds and a name, and launch."""
+    page = way.page
+    page.locator("#node-judge").click()
+    page.locator("#f-method-judge-kind").select_option(judge)
+    page.get_by_role("group", name="Show the settings as").get_by_text("Form", exact=True).click()
+    page.locator("#f-name").fill(name)
+    page.locator("#f-steps").fill(str(STEPS))
+    if seeds > 1:
+        page.locator("#seeds").fill(str(seeds))
+    expect(page.locator("#compose-check")).to_contain_text("ready to launch")
+    page.get_by_role("group", name="Show the settings as").get_by_text("Drawing", exact=True).click()
+
+
+def first_experiment(way: Journey) -> None:
+    page = way.page
+    page.locator(".guide__step").first.get_by_role("link").click()
+    page.get_by_role("link", name="Starter demo").first.click()
+    compose(way, "frozen", name="Frozen judge", seeds=2)
+    way.shoot("Composed: a frozen judge, two seeds, the cost beside it")
+    page.get_by_role("button", name="Launch").click()
+    page.wait_for_url("**/experiments/**")
+
+
+def watch(way: Journey) -> str:
+    """Open the first run, wait until it learns, and give its address."""
+    page = way.page
+    page.locator("a[href^='/runs/']").last.click()
+    page.wait_for_url("**/runs/**")
+    address = page.url.partition("#")[0]
+    page.wait_for_selector("#sample-list summary", timeout=PATIENCE_MS)
+    page.wait_for_selector("[data-plot].js-plotly-plot")
+    page.wait_for_timeout(4000)
+    way.shoot("Watched: curves, questions, answers and verdicts as they come")
+    return address
+
+
+def overrule(way: Journey, run: str) -> None:
+    """Answer the most disputed verdict against the judge, and see what became of it."""
+    page = way.page
+    page.goto(f"{way.site}/review/?run={run.rstrip('/').rpartition('/')[2]}")
+    page.locator(".ask button[data-key]").first.wait_for()
+    way.shoot("Reviewed: the most instructive verdict first, the judge hidden")
+    page.keyboard.press("2")
+    page.wait_for_timeout(1500)
+    way.shoot("Overruled: the page says what becomes of it")
+    page.goto(f"{run}#steer")
+    page.wait_for_timeout(6000)
+    way.shoot("On the run: the order, and the update that learnt from it")
+
+
+def second_experiment(way: Journey, run: str) -> None:
+    page = way.page
+    page.goto(run)
+    page.get_by_role("link", name="Clone").click()
+    compose(way, "verifier", name="Verifier", seeds=1)
+    page.get_by_role("button", name="Launch").click()
+    page.wait_for_url("**/runs/**")
+    expect(page.locator("#head [data-status]").first).to_have_attribute("data-status", "succeeded", timeout=PATIENCE_MS)
+
+
+def compare(way: Journey) -> None:
+    page = way.page
+    page.goto(f"{way.site}/runs/")
+    addresses = {link.get_attribute("href") for link in page.locator("a[href^='/runs/']").all()}
+    runs = [href.strip("/").rpartition("/")[2] for href in sorted(a for a in addresses if a and a.count("-") == 4)]
+    page.goto(f"{way.site}/compare/?" + "&".join(f"run={run}" for run in runs))
+    page.wait_for_selector(".js-plotly-plot")
+    page.wait_for_timeout(2000)
+    way.shoot("Compared: mean and band of the seeds, and whether it is more than noise")
+
+
+def share(way: Journey, browser: Browser) -> None:
+    page = way.page
+    page.get_by_role("button", name="Report").click()
+    page.get_by_label("Title").fill("A frozen judge against a verifier")
+    page.get_by_role("button", name="Save").last.click()
+    page.get_by_role("button", name="Share").click()
+    address = page.locator("#share-url").input_value()
+    way.shoot("Reported: curves, scores, settings and passports under one title")
+    stranger = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    stranger.goto(address)
+    expect(stranger.get_by_role("heading", name="A frozen judge against a verifier")).to_be_visible()
+    way.shoot("Shared: read on a phone, without an account", stranger)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the installation answers")
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    begin = time.monotonic()
+    chromium = os.environ.get("KUMITE_CHROMIUM", "/usr/bin/chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        way = Journey(browser, options.url.rstrip("/"), options.out)
+        sign_up(way)
+        first_experiment(way)
+        run = watch(way)
+        overrule(way, run)
+        second_experiment(way, run)
+        compare(way)
+        share(way, browser)
+        browser.close()
+    print(f"{time.monotonic() - begin:.0f} s; problems told by the browser: {way.problems or 'none'}")
+    return 1 if way.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
