@@ -52,10 +52,10 @@ def remove_checkpoints(*, actor: User, workspace: Workspace, keys: Sequence[str]
     require_edit(actor, workspace)
     wanted: dict[UUID, set[int]] = {}
     for key in keys:
-        run_id, _, step = key.partition("/")
+        named, _, step = key.partition("/")
         if not (step.isascii() and step.isdigit() and len(step) < 12):
             raise ValueError("Choose the checkpoints to remove from the list.")
-        wanted.setdefault(UUID(run_id), set()).add(int(step))
+        wanted.setdefault(UUID(named), set()).add(int(step))
     num_removed = num_bytes = 0
     for run_id, steps in wanted.items():
         with transaction.atomic(durable=True):
