@@ -238,6 +238,8 @@ def test_runs_are_listed_shown_and_controlled_by_a_prefix(told: Run, kumite: Ter
     short = str(told.pk)[:8]
     assert short in kumite("runs", "--status", "running", "--search", "first")
     assert json.loads(kumite("runs", "--json"))[0]["id"] == str(told.pk)
+    assert "eval/accuracy_greedy best" in kumite("runs", "--columns", "eval/accuracy_greedy:best,none/such")
+    assert "not its middle" in kumite("runs", "--columns", "a/b:middle", expect=Exit.WRONG_INPUT)
     shown = kumite("show", short)
     assert "held-out, last" in shown
     assert json.loads(kumite("show", "last", "--json"))["spec"]["steps"] == 60

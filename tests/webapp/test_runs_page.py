@@ -286,3 +286,40 @@ def test_ended_runs_and_a_clone_of_the_newest_are_offered_when_nothing_runs(
     page = client.get("/").content.decode()
     assert f"/compose/?clone={run.pk}" in page
     assert "40.0% → 80.0%" in page
+
+
+def test_api_finds_runs_by_tag_and_day_and_tells_metrics(ada: User, experiment: Experiment) -> None:
+    from webapp.accounts.services import create_token
+
+    _, secret = create_token(user=ada, name="t")
+    run = _seeded(experiment, 4, [0.4, 0.9, 0.8], tags=["paper"])
+    _seeded(experiment, 5, [0.1, 0.2])
+    day = run.created_at.date()
+    script = Client(headers={"Authorization": f"Bearer {secret}"})
+    found = script.get(
+        "/api/v1/runs/", {"tag": "Paper", "since": day, "until": day, "metric": "eval/accuracy_sampled,a/b"}
+    )
+    (row,) = found.json()["results"]
+    assert (row["seed"], row["tags"]) == (4, ["paper"])
+    told = row["metrics"]["eval/accuracy_sampled"]
+    assert (told["last"], told["best"], told["mean"], told["count"]) == (0.8, 0.9, pytest.approx(0.7), 3)
+    assert script.get("/api/v1/runs/", {"until": day - timedelta(days=1)}).json()["results"] == []
+    archive_run(actor=ada, run_id=run.pk)
+    assert [len(script.get("/api/v1/runs/", {"archived": flag}).json()["results"]) for flag in ("true", "false")] == [
+        1,
+        1,
+    ]
+
+
+def test_api_keeps_lists_and_forgets_views(ada: User, workspace: Workspace) -> None:
+    from webapp.accounts.services import create_token
+
+    _, secret = create_token(user=ada, name="t")
+    script = Client(headers={"Authorization": f"Bearer {secret}"})
+    body = {"workspace": "dojo", "page": "compare", "name": "Best", "query": "run=x", "is_default": True}
+    made = script.post("/api/v1/views/", body, content_type="application/json").json()
+    assert (made["workspace"], made["name"], made["is_default"]) == ("dojo", "Best", True)
+    assert [view["id"] for view in script.get("/api/v1/views/?page=compare").json()["results"]] == [made["id"]]
+    assert script.get("/api/v1/views/?page=runs").json()["results"] == []
+    assert script.delete(f"/api/v1/views/{made['id']}/").status_code == 204
+    assert SavedView.objects.count() == 0

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from webapp.compare.models import ViewPage
 from webapp.experiments.choices import RunStatus
 
 
@@ -25,3 +26,22 @@ class RunsQuery(serializers.Serializer[Any]):
     search = serializers.CharField(
         required=False, default="", max_length=120, help_text="Part of the experiment's name."
     )
+    tag = serializers.CharField(required=False, default="", max_length=40)
+    created_by = serializers.IntegerField(required=False, default=None, allow_null=True, help_text="Id of a person.")
+    since = serializers.DateField(
+        required=False, default=None, allow_null=True, help_text="Created on this day or later."
+    )
+    until = serializers.DateField(
+        required=False, default=None, allow_null=True, help_text="Created on this day or before."
+    )
+    archived = serializers.BooleanField(
+        required=False, default=None, allow_null=True, help_text="Only archived runs, or only others; all without it."
+    )
+    metric = serializers.CharField(
+        required=False, default="", max_length=2000, help_text="Metrics to tell of each run, separated by commas."
+    )
+
+
+class ViewsQuery(serializers.Serializer[Any]):
+    workspace = serializers.SlugField(required=False, default="")
+    page = serializers.ChoiceField(choices=ViewPage.choices, required=False, default="")

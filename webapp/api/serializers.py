@@ -9,6 +9,7 @@ from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import MAX_SPEC_BYTES, load_yaml, parse_spec
 from training_core.spec.sweep import MAX_SEED, Knob, plan_runs
 from webapp.api.schema import SPEC_REF
+from webapp.compare.models import ViewPage
 from webapp.experiments.choices import RunStatus
 from webapp.experiments.failures import explain
 from webapp.experiments.models import Run
@@ -158,6 +159,28 @@ class ResolvedSpec(serializers.Serializer[Any]):
     yaml = serializers.CharField()
 
 
+class DigestSerializer(serializers.Serializer[Any]):
+    first = serializers.FloatField()
+    last = serializers.FloatField()
+    last_step = serializers.IntegerField()
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+    mean = serializers.FloatField(help_text="Of all points.")
+    count = serializers.IntegerField()
+    best = serializers.FloatField(help_text="The lowest of a metric of which less is better, else the highest.")
+
+
+class SavedViewSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(read_only=True)
+    workspace = serializers.SlugField(source="workspace.slug")
+    page = serializers.ChoiceField(choices=ViewPage.choices)
+    name = serializers.CharField(max_length=80)
+    query = serializers.CharField(allow_blank=True, max_length=8000, help_text="Query string of the page.")
+    is_default = serializers.BooleanField(default=False, help_text="Whether the page opens with it.")
+    created_by = PersonSerializer(allow_null=True, read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+
+
 class RunSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     experiment = serializers.UUIDField(source="experiment_id")
@@ -179,6 +202,14 @@ class RunSerializer(serializers.Serializer[Any]):
     failed_attempts = serializers.IntegerField()
     last_seq = serializers.IntegerField(help_text="Events 1 to this one can be read.")
     worker = serializers.CharField(source="worker.name", default=None, allow_null=True)
+    tags = serializers.ListField(child=serializers.CharField())
+    archived_at = serializers.DateTimeField(allow_null=True)
+    metrics = serializers.DictField(
+        source="metric_digests",
+        default=dict,
+        child=DigestSerializer(),
+        help_text="Of the metrics that were asked for, by name; absent ones were never reported.",
+    )
     created_by = PersonSerializer(allow_null=True)
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)

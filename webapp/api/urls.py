@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 from drf_spectacular.views import SpectacularJSONAPIView
 
-from webapp.api.views import account, experiments, jobs, methods, runs, telemetry, templates
+from webapp.api.views import account, experiments, jobs, methods, runs, saved_views, telemetry, templates
 
 RUN = "runs/<uuid:run_id>/"
 
@@ -26,6 +26,8 @@ urlpatterns: list[URLPattern] = [
     path("jobs/<uuid:job_id>/file/", jobs.JobFile.as_view(), name="api_job_file"),
     path("templates/", templates.Templates.as_view(), name="api_templates"),
     path("templates/<uuid:template_id>/", templates.TemplateDetail.as_view(), name="api_template"),
+    path("views/", saved_views.SavedViews.as_view(), name="api_views"),
+    path("views/<uuid:view_id>/", saved_views.SavedViewDetail.as_view(), name="api_view"),
     path("runs/", runs.Runs.as_view(), name="api_runs"),
     path(RUN, runs.RunDetail.as_view(), name="api_run"),
     *(

@@ -96,7 +96,9 @@ def _create(api: Api, body: Json) -> Json:
 
 
 def runs(arguments: argparse.Namespace) -> int:
-    wanted = {"status": arguments.status, "method": arguments.method, "search": arguments.search}
+    wanted = {"status": arguments.status, "method": arguments.method, "search": arguments.search, "tag": arguments.tag}
+    columns = _columns(arguments.columns)
+    wanted["metric"] = ",".join(name for name, _ in columns) or None
     with Api(load_config()) as api:
         found = list(api.pages("runs/", limit=arguments.limit, **wanted))
     if arguments.json:
@@ -104,16 +106,30 @@ def runs(arguments: argparse.Namespace) -> int:
     elif not found:
         screen.say("No run matches. Start one with: kumite run spec.yaml")
     else:
-        screen.out.print(_runs_table(found))
+        screen.out.print(_runs_table(found, columns))
     return Exit.OK
 
 
-def _runs_table(found: list[Json]) -> object:
-    rows = screen.table("run", "experiment", "method", "seed", "status", "step", "created")
+def _columns(text: str) -> list[tuple[str, str]]:
+    """``"reward/solver:best, a/b"`` as ``[("reward/solver", "best"), ("a/b", "last")]``."""
+    found = [part.strip().partition(":") for part in text.split(",") if part.strip()]
+    if unknown := sorted({how for _, _, how in found if how} - {"last", "best", "high", "low", "mean"}):
+        raise CliError(
+            f"A column is a metric's last, best, high, low or mean value, not its {unknown[0]}.", Exit.WRONG_INPUT
+        )
+    return [(name, how or "last") for name, _, how in found]
+
+
+def _runs_table(found: list[Json], columns: list[tuple[str, str]]) -> object:
+    heads = [f"{name} {how}" for name, how in columns]
+    rows = screen.table("run", "experiment", "method", "seed", "status", "step", *heads, "created")
     for each in found:
         title, steps = f"{each['experiment_name']} #{each['number']}", f"{each['step']}/{each['total_steps']}"
         left = screen.cells(each["id"][:8], title, each["method"], each["seed"])
-        rows.add_row(*left, screen.status_text(each["status"]), *screen.cells(steps, screen.ago(each["created_at"])))
+        values = [each["metrics"].get(name, {}).get(how) for name, how in columns]
+        figures = ["" if value is None else f"{value:.4g}" for value in values]
+        rest = screen.cells(steps, *figures, screen.ago(each["created_at"]))
+        rows.add_row(*left, screen.status_text(each["status"]), *rest)
     return rows
 
 

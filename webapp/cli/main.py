@@ -150,6 +150,13 @@ def _add_runs(commands: Any) -> None:
     runs.add_argument("--status", help="queued, running, paused, succeeded, failed, ...")
     runs.add_argument("--method", help="slug of a method")
     runs.add_argument("--search", help="part of the experiment's name")
+    runs.add_argument("--tag", help="only runs with this tag")
+    runs.add_argument(
+        "--columns",
+        default="",
+        metavar="METRIC[:HOW],...",
+        help="further columns: any metric as its last, best, high, low or mean value",
+    )
     runs.add_argument("--limit", type=_positive, default=20, help="most rows (default: %(default)s)")
     runs.add_argument("--json", action="store_true", help="print JSON")
     show = _with_run(_add(commands, "show", "Show one run.", _remote("show")))

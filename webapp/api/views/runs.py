@@ -1,5 +1,6 @@
 """Runs: list, read, control, share."""
 
+from dataclasses import asdict
 from typing import ClassVar
 from uuid import UUID
 
@@ -21,10 +22,12 @@ from webapp.api.serializers import (
     ShareLinkInput,
     ShareLinkSerializer,
 )
-from webapp.api.views.base import Endpoint, valid_body, valid_query
+from webapp.api.views.base import Endpoint, split_names, valid_body, valid_query
+from webapp.compare.values import value_of
 from webapp.experiments import services
 from webapp.experiments.models import RunQuerySet
 from webapp.experiments.selectors import run_for, runs_visible_to, share_links_of
+from webapp.telemetry.summary import Digest, digests
 
 
 class Runs(Endpoint):
@@ -39,15 +42,33 @@ class Runs(Endpoint):
             "experiment__method": wanted["method"],
             "status": wanted["status"],
             "experiment__name__icontains": wanted["search"],
+            "tags__contains": [wanted["tag"].lower()] if wanted["tag"] else None,
+            "created_by_id": wanted["created_by"],
+            "created_at__date__gte": wanted["since"],
+            "created_at__date__lte": wanted["until"],
         }
         given = Q(**{path: value for path, value in paths.items() if value})
-        return runs_visible_to(self.person()).filter(given)
+        found = runs_visible_to(self.person()).filter(given)
+        if wanted["archived"] is None:
+            return found
+        archived = Q(archived_at__isnull=False) | Q(experiment__archived_at__isnull=False)
+        return found.filter(archived if wanted["archived"] else ~archived)
 
     @extend_schema(operation_id="runs_list", tags=["runs"], parameters=[RunsQuery], responses=RunSerializer(many=True))
     def get(self, request: Request) -> Response:
-        """Runs of your workspaces, newest first."""
-        page = self.paginate_queryset(self.get_queryset())
+        """Runs of your workspaces, newest first; with ``metric`` each has the named metrics in a few numbers."""
+        page = self.paginate_queryset(self.get_queryset()) or []
+        names = split_names(valid_query(RunsQuery, request)["metric"])
+        if names:
+            known = digests([run.pk for run in page])
+            for run in page:
+                of_run = known.get(run.pk, {})
+                run.metric_digests = {name: _told(name, of_run[name]) for name in names if name in of_run}  # type: ignore[attr-defined]
         return self.get_paginated_response(RunSerializer(page, many=True).data)
+
+
+def _told(name: str, digest: Digest) -> dict[str, float]:
+    return {**asdict(digest), "best": value_of(digest, name, "best") or 0.0}
 
 
 class RunDetail(Endpoint):
