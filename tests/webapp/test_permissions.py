@@ -151,7 +151,10 @@ ROWS = [
             "share_log",
         )
     ),
-    *(Row("share_part", args=("share_secret", part)) for part in ("head", "vitals", "judge-tables", *SHARED_TABS)),
+    *(
+        Row("share_part", args=("share_secret", part))
+        for part in ("head", "vitals", "judge-tables", "timeline-drawing", *SHARED_TABS)
+    ),
     *(Row("share_part", args=("share_secret", tab), ada=404, ben=404, cyn=404, anonymous=404) for tab in INNER_TABS),
     Row("share_sample", args=("share_secret", "seq")),
     Row("share", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
@@ -255,7 +258,10 @@ ROWS = [
             "run_log",
         )
     ),
-    *(inside("run_part", "run", part) for part in ("head", "vitals", "judge-tables", *SHARED_TABS, *INNER_TABS)),
+    *(
+        inside("run_part", "run", part)
+        for part in ("head", "vitals", "judge-tables", "timeline-drawing", *SHARED_TABS, *INNER_TABS)
+    ),
     deed("run_share_revoke", "run", "link"),
     deed("turn_knob", "run", data="knob"),
     deed("change_pool", "run", data="question"),

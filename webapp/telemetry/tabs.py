@@ -108,6 +108,7 @@ TABS: tuple[Tab, ...] = (
         context=_doctor,
         refresh=("evaluation", "checkpoint"),
     ),
+    Tab(slug="timeline", title="Timeline", template="runs/_timeline.html", module="run/timeline.js"),
     Tab(slug="log", title="Log", template="runs/_log.html", module="run/log.js"),
     Tab(slug="spec", title="Spec", template="runs/_spec.html", context=_spec),
     Tab(

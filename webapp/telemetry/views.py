@@ -20,6 +20,7 @@ from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
 from webapp.telemetry.state import run_state
 from webapp.telemetry.tabs import tabs_of
+from webapp.telemetry.timeline import timeline
 from webapp.telemetry.viewing import Viewing, viewing
 from webapp.telemetry.vitals import vitals
 
@@ -28,6 +29,7 @@ REGIONS = {
     "head": "runs/_head.html",
     "vitals": "runs/_vitals.html",
     "judge-tables": "runs/_judge_tables.html",
+    "timeline-drawing": "runs/_timeline_drawing.html",
 }
 """Parts of the page that are rendered anew by themselves, beside the tabs."""
 
@@ -147,6 +149,7 @@ def _context(seen: Viewing) -> dict[str, Any]:
         "state": run_state(run),
         "vitals": lambda: vitals(run, up_to=up_to),
         "judge": lambda: judge_tables(run, at=seen.at),
+        "timeline": lambda: timeline(run, at=seen.at),
         "method_title": lens_of(run).title,
     }
 
