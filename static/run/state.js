@@ -10,6 +10,7 @@ export class State {
     this.onStatus = onStatus;
     this.state = page.state;
     this.wait();
+    this.stage(this.state.stage);
   }
 
   take(state) {
@@ -18,11 +19,12 @@ export class State {
     if (state.version !== before.version || state.failure !== before.failure) {
       announce(`The run is now ${state.label.toLowerCase()}.`);
       byId("run").dataset.status = state.status;
-      refreshPart(byId("head"), `${this.root}parts/head/`);
+      refreshPart(byId("head"), `${this.root}parts/head/`).then(() => this.stage(this.state.stage));
       this.onStatus();
     } else {
       this.write(state);
     }
+    if ("watching" in state) this.watching(state.watching);
     if (this.page.at === null) this.vitals(state.vitals);
     this.wait();
   }
@@ -33,6 +35,25 @@ export class State {
       if (place.textContent !== words) place.textContent = words;
     }
     byId("progress").value = state.fraction;
+    this.stage(state.stage);
+  }
+
+  /** How far the run is on its way; what is behind it is done, also in words. */
+  stage(stage) {
+    const steps = [...document.querySelectorAll("[data-stage-of]")];
+    const here = steps.findIndex((step) => step.dataset.stageOf === stage);
+    steps.forEach((step, place) => {
+      step.toggleAttribute("data-past", place < here);
+      if (place === here) step.setAttribute("aria-current", "step");
+      else step.removeAttribute("aria-current");
+    });
+  }
+
+  /** How many people have the page open; one is only the person who reads this. */
+  watching(count) {
+    const place = byId("watching");
+    place.hidden = !(count > 1);
+    place.textContent = `${count} watching`;
   }
 
   vitals(vitals) {

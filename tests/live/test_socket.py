@@ -360,3 +360,19 @@ async def test_a_viewer_that_does_not_read_is_let_go(
         await in_database(tell)(run, metric_events(500))
         assert await opened.closed_with() == 4408
     assert len(sent) == 1
+
+
+async def test_whoever_watches_knows_how_many_do(run: Run, ada: User, sign_in: SignIn) -> None:
+    session = await in_database(sign_in)(ada)
+    await in_database(tell)(run, metric_events(1))
+    one, other = Page(run), Page(run)
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(socket(one.path, session=session))
+        await first.connect()
+        assert (await first.hear())["state"]["watching"] == 1
+        second = await stack.enter_async_context(socket(other.path, session=session))
+        await second.connect()
+        assert (await second.hear())["state"]["watching"] == 2
+        async with asyncio.timeout(PATIENCE_S):
+            while one.state.get("watching") != 2:
+                one.take(await first.hear())

@@ -14,6 +14,7 @@ from tests.wire import floats, lines_of
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.services import create_share_link, revoke_share_link
+from webapp.telemetry.state import stage_of
 from webapp.telemetry.tabs import TABS
 from webapp.workspaces.models import Workspace
 
@@ -383,3 +384,31 @@ def test_the_time_left_comes_from_the_last_steps(
     assert state["steps_per_s"] == 1.0
     assert state["seconds_left"] == 40.0
     assert state["progress"] == "Step 20 of 60"
+
+
+def test_the_time_left_is_a_range_while_the_pace_changes(
+    workspace: Workspace, ada: User, as_: Callable[[User], Client]
+) -> None:
+    run = make_run(make_experiment(workspace, ada))
+    events = metric_events(30)
+    for event in events[20:]:
+        event["t"] += event["step"] - 20  # from step 21 on a step takes two seconds
+    tell(run, events)
+    state = as_(ada).get(reverse("run_state", args=[run.pk])).json()["state"]
+    # 29 steps in 39 s, and 9 in 18 s at last: 30 steps are left.
+    assert state["time"].startswith("40 s to 1 min left")
+    assert state["stage"] == "learning"
+
+
+@pytest.mark.parametrize(
+    ("status", "stage"),
+    [
+        ("queued", "queued"),
+        ("claimed", "queued"),
+        ("starting", "preparing"),
+        ("running", "playing"),
+        ("failed", "done"),
+    ],
+)
+def test_the_way_of_a_run_is_told_from_the_queue_on(status: str, stage: str, workspace: Workspace, ada: User) -> None:
+    assert stage_of(make_run(make_experiment(workspace, ada), status)) == stage

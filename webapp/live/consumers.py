@@ -104,7 +104,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self._tell({"type": "pong"})
 
     async def _follow(self, feed: Feed, held: Position) -> None:
-        state = await feed.state()
+        state = await self._state(feed)
         if state["last_seq"] - held.after > MAX_REPLAY:
             raise Refused(BEHIND)
         await self._tell({"type": "hello", "run": str(feed.run_id), "state": state})
@@ -114,7 +114,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 due_s = max(0.0, told_at + STATE_S - time.monotonic()) if is_owed else None
                 seen = await asyncio.wait_for(feed.round_after(seen), due_s)
             batch = await feed.batch(held)
-            news = await feed.state()
+            news = await self._state(feed)
             is_due = news["status"] != state["status"] or time.monotonic() - told_at >= STATE_S
             changed = news != state and is_due
             is_owed = news != state and not is_due
@@ -134,6 +134,11 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             held = batch.to
             if batch.reset or batch.is_full:
                 await asyncio.sleep(0.25)
+
+    @staticmethod
+    async def _state(feed: Feed) -> dict[str, Any]:
+        """Where the run stands, and how many have it open here."""
+        return {**await feed.state(), "watching": feed.num_viewers}
 
     async def _keep_checking(self) -> None:
         while True:

@@ -15,6 +15,9 @@ from webapp.telemetry.models import Event
 PACE_WINDOW = 40
 """Metric events over which the recent step rate is taken."""
 
+UNSURE = 1.25
+"""The time left is told as a range once its ends are further apart than this factor."""
+
 _ACTIONS = {
     RunStatus.QUEUED: ("stop",),
     RunStatus.CLAIMED: ("pause", "stop"),
@@ -33,7 +36,8 @@ def actions_of(run: Run) -> tuple[str, ...]:
 def run_state(run: Run) -> dict[str, Any]:
     """Status, phase, progress, time left, what may be done now, and a sentence where one is needed."""
     status = RunStatus(run.status)
-    rate = steps_per_s(run) if status == RunStatus.RUNNING else None
+    points = _recent_points(run) if status == RunStatus.RUNNING else []
+    rate = _rate(points)
     left_s = (run.total_steps - run.last_step) / rate if rate else None
     return {
         "status": str(status),
@@ -49,7 +53,8 @@ def run_state(run: Run) -> dict[str, Any]:
         "steps_per_s": round(rate, 4) if rate else None,
         "seconds_left": round(left_s, 1) if left_s is not None else None,
         "progress": f"Step {run.last_step:,} of {run.total_steps:,}",
-        "time": _time_words(run, left_s),
+        "time": _time_words(run, _lefts(run, points)),
+        "stage": stage_of(run),
         "started_at": run.started_at.isoformat() if run.started_at else None,
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
         "elapsed_s": round(_elapsed_s(run), 1),
@@ -65,24 +70,51 @@ def run_state(run: Run) -> dict[str, Any]:
 
 def steps_per_s(run: Run) -> float | None:
     """Steps per second over the last steps of this attempt, or None before there are two."""
-    points = list(
-        Event.objects.filter(run=run, kind=EventKind.METRIC, attempt=run.attempt)
-        .order_by("-seq")
-        .values_list("step", "t")[:PACE_WINDOW]
-    )
+    return _rate(_recent_points(run))
+
+
+def stage_of(run: Run) -> str:
+    """Where the run is on its way: queued, preparing, playing its first step, learning, done."""
+    if run.is_terminal:
+        return "done"
+    if run.last_step > 0:
+        return "learning"
+    status = RunStatus(run.status)
+    if status in (RunStatus.RUNNING, RunStatus.PAUSING, RunStatus.CANCELLING):
+        return "playing"
+    return "preparing" if status == RunStatus.STARTING else "queued"
+
+
+def _recent_points(run: Run) -> list[tuple[int, float]]:
+    """Step and time of the last metric events of this attempt, newest first."""
+    rows = Event.objects.filter(run=run, kind=EventKind.METRIC, attempt=run.attempt).order_by("-seq")
+    return list(rows.values_list("step", "t")[:PACE_WINDOW])
+
+
+def _rate(points: list[tuple[int, float]]) -> float | None:
     if len(points) < 2:
         return None
     (last_step, last_t), (first_step, first_t) = points[0], points[-1]
     return (last_step - first_step) / (last_t - first_t) if last_step > first_step and last_t > first_t else None
 
 
-def _time_words(run: Run, left_s: float | None) -> str:
+def _lefts(run: Run, points: list[tuple[int, float]]) -> list[float]:
+    """Seconds left at the pace of all recent steps and at that of the newest quarter: how far apart they are says how sure it is."""
+    rates = (_rate(points), _rate(points[: max(2, PACE_WINDOW // 4)]))
+    return sorted((run.total_steps - run.last_step) / rate for rate in rates if rate)
+
+
+def _time_words(run: Run, lefts: list[float]) -> str:
     if run.started_at is None:
         return ""
     so_far = duration(_elapsed_s(run))
     if run.is_terminal:
         return f"took {so_far}"
-    return f"about {duration(left_s)} left, {so_far} so far" if left_s else f"{so_far} so far"
+    if not lefts or not lefts[-1]:
+        return f"{so_far} so far"
+    soonest, latest = duration(lefts[0]), duration(lefts[-1])
+    is_sure = lefts[-1] <= UNSURE * lefts[0] or soonest == latest
+    return f"about {latest} left, {so_far} so far" if is_sure else f"{soonest} to {latest} left, {so_far} so far"
 
 
 def _elapsed_s(run: Run) -> float:
