@@ -15,6 +15,7 @@ COPY pyproject.toml README.md manage.py ./
 COPY training_core training_core
 COPY workers workers
 COPY webapp webapp
+COPY kumite kumite
 COPY templates templates
 COPY static static
 COPY docs docs

@@ -7,7 +7,7 @@ PYTHON := $(shell for p in python3.11 python3 python3.12 python3.13; do \
 BIN := .venv/bin
 JOBS ?= 2
 PYTEST_ARGS ?=
-CODE := training_core workers webapp scripts manage.py
+CODE := training_core workers webapp kumite scripts manage.py
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22

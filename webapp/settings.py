@@ -222,6 +222,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "read": env_str("KUMITE_API_READ_RATE", "1200/min"),
         "write": env_str("KUMITE_API_WRITE_RATE", "120/min"),
+        "values": env_str("KUMITE_API_VALUES_RATE", "1200/min"),
     },
     "EXCEPTION_HANDLER": "webapp.api.errors.answer_with_error",
 }

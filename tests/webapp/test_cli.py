@@ -18,7 +18,8 @@ import uvicorn
 from django.db import connection, transaction
 from django.utils import timezone
 
-from tests.factories import mae_events, make_experiment, make_run, tell
+import kumite as recorder
+from tests.factories import mae_events, make_experiment, make_run, points_of, tell
 from webapp.accounts.models import User
 from webapp.accounts.services import create_token
 from webapp.cli import follow, screen
@@ -28,6 +29,7 @@ from webapp.cli.main import main
 from webapp.experiments.choices import RunStatus, TransitionActor
 from webapp.experiments.models import Experiment, Run
 from webapp.experiments.services import transition
+from webapp.exports.event_files import record, scalars
 from webapp.fleet.models import Worker
 from webapp.jobs.folders import job_folder
 from webapp.jobs.services import JobClaim, claim_job, finish_job
@@ -411,3 +413,40 @@ def test_weights_answer_and_are_exported(
     thread.join(30)
     assert (tmp_path / "out.zip").read_bytes() == b"weights"
     assert "no checkpoint of step 7" in kumite("say", "last", "Hi", "--step", "7", expect=Exit.WRONG_INPUT)
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_metrics_of_other_tools_become_runs_to_compare_with(kumite: Terminal, tmp_path: Path) -> None:
+    lines, events = tmp_path / "history.jsonl", tmp_path / "events.out.tfevents.1.x"
+    lines.write_text('{"_step": 3, "_timestamp": 1769000003.5, "loss": 0.5, "note": "x"}\n{"_step": 1, "loss": 0.75}\n')
+    events.write_bytes(b"".join(record(scalars(1769000000.0 + step, step, {"a/b": step / 4})) for step in range(5)))
+    assert "2 rows" in kumite("import", str(lines), str(events), "--project", "Elsewhere")
+    found = {run.experiment.name: run for run in Run.objects.all()}
+    assert {run.status for run in found.values()} == {"succeeded"}
+    assert points_of(found["Elsewhere/history"], "loss") == [(1, 0.75), (3, 0.5)]
+    assert points_of(found["Elsewhere/events.out.tfevents.1"], "a/b") == [(step, step / 4) for step in range(5)]
+    assert "cannot be read" in kumite("import", "none.jsonl", "--project", "x", expect=Exit.WRONG_INPUT)
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_values_of_a_program_outside_arrive_once_though_the_server_was_away(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kumite: Terminal
+) -> None:
+    monkeypatch.setenv("KUMITE_SPOOL", str(tmp_path / "spool"))
+    recorder.init(project="Outside", name="here", config={"lr": 0.1})
+    recorder.log({"loss": 0.5, "text": "is left out", "bad": float("nan")}, step=2)
+    recorder.log({"loss": 0.25})
+    recorder.finish()
+    run = Run.objects.get()
+    assert (run.status, run.spec["config"], run.total_steps) == ("succeeded", {"lr": 0.1}, 3)
+    assert points_of(run, "loss") == [(2, 0.5), (3, 0.25)]
+    assert list((tmp_path / "spool").iterdir()) == []
+    recorder.init(project="Outside", name="away", url="http://127.0.0.1:9")
+    for step in range(300):
+        recorder.log({"loss": float(step)}, step=step)
+    recorder.finish(timeout_s=0.2)
+    (left,) = (tmp_path / "spool").iterdir()
+    assert "sent" in kumite("sync")
+    assert not left.exists()
+    away = Run.objects.get(experiment__name="Outside/away")
+    assert points_of(away, "loss") == [(step, float(step)) for step in range(300)]

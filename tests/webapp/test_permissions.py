@@ -28,6 +28,7 @@ from webapp.experiments.models import Run
 from webapp.experiments.rehearsal_services import start_rehearsal
 from webapp.experiments.services import create_share_link
 from webapp.experiments.template_services import save_template
+from webapp.external.services import begin_external_run
 from webapp.fleet.models import Worker
 from webapp.jobs.asking import read_job
 from webapp.jobs.folders import job_folder
@@ -130,6 +131,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "choice": {"choice": "tie"},
     "say": {"run": "RUN", "left": "RUN/0/main", "prompt": "", "text": "Hi"},
     "report": {"version": "1", "title": "New", "count": "0", "action": "save"},
+    "outside": {"workspace": "dojo", "project": "Outside"},
+    "values": {"seq": 1, "rows": [{"step": 1, "values": {"loss": 0.5}}]},
     "empty": {},
 }
 
@@ -342,6 +345,9 @@ ROWS = [
     api_inside("api_run", "run", verb="patch", data="priority", ada=403, ben=403),
     *(api_deed(f"api_{action}", "run") for action in ("pause", "checkpoint", "stop")),
     api_deed("api_resume", "paused_run"),
+    api_deed("api_external_runs", data="outside", ada=201),
+    api_deed("api_external_values", "outside", data="values"),
+    api_deed("api_external_finish", "outside"),
     api_inside("api_share_links", "run"),
     api_deed("api_share_links", "run", ada=201),
     api_deed("api_share_link", "run", "link", verb="delete", ada=204),
@@ -422,6 +428,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "worker": worker.pk,
         "rehearsal": start_rehearsal(actor=ada, workspace=workspace, spec=parse_spec(MAE)).pk,
         "template": save_template(actor=ada, workspace=workspace, name="Mild", spec=parse_spec(MAE)).template_id,
+        "outside": begin_external_run(actor=ada, workspace=workspace, project="Outside", key="outside").pk,
         "ada": ada.pk,
         "ben": ben.pk,
     }

@@ -18,6 +18,12 @@ class ReadThrottle(UserRateThrottle):
         return request.method not in SAFE_METHODS or super().allow_request(request, view)
 
 
+class ValuesThrottle(UserRateThrottle):
+    """Values of runs that happen elsewhere come in many small requests."""
+
+    scope = "values"
+
+
 class WriteThrottle(UserRateThrottle):
     scope = "write"
 

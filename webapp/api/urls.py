@@ -3,7 +3,7 @@
 from django.urls import URLPattern, path
 from drf_spectacular.views import SpectacularJSONAPIView
 
-from webapp.api.views import account, experiments, jobs, methods, runs, saved_views, telemetry, templates
+from webapp.api.views import account, experiments, external, jobs, methods, runs, saved_views, telemetry, templates
 
 RUN = "runs/<uuid:run_id>/"
 
@@ -20,6 +20,9 @@ urlpatterns: list[URLPattern] = [
     path("experiments/", experiments.Experiments.as_view(), name="api_experiments"),
     path("experiments/<uuid:experiment_id>/", experiments.ExperimentDetail.as_view(), name="api_experiment"),
     path("experiments/<uuid:experiment_id>/runs/", experiments.Launch.as_view(), name="api_launch"),
+    path("external-runs/", external.ExternalRuns.as_view(), name="api_external_runs"),
+    path("external-runs/<uuid:run_id>/values/", external.ExternalValues.as_view(), name="api_external_values"),
+    path("external-runs/<uuid:run_id>/finish/", external.ExternalFinish.as_view(), name="api_external_finish"),
     path("jobs/", jobs.Jobs.as_view(), name="api_jobs"),
     path("jobs/<uuid:job_id>/", jobs.JobDetail.as_view(), name="api_job"),
     path("jobs/<uuid:job_id>/cancel/", jobs.JobCancel.as_view(), name="api_job_cancel"),

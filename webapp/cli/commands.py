@@ -3,10 +3,17 @@
 import argparse
 import csv
 import getpass
+import struct
 import sys
 import time
+from pathlib import Path
 from uuid import uuid4
 
+import httpx
+
+from kumite.recorder import Refused, Target, send_rows
+from kumite.recorder import sync as send_leftovers
+from kumite.sources import read_file
 from webapp.cli import follow, screen
 from webapp.cli.client import Api, Json
 from webapp.cli.config import DEFAULT_URL, Config, load_config, save_config
@@ -177,6 +184,37 @@ def control(arguments: argparse.Namespace) -> int:
         found = api.post(f"runs/{run_id}/{arguments.command}/")
     screen.say(f"Run {run_id[:8]}: {arguments.command} requested; it is {found['status'].replace('_', ' ')}.")
     return Exit.OK
+
+
+def import_files(arguments: argparse.Namespace) -> int:
+    """Bring in each file as a run that has ended."""
+    target = _target()
+    for text in arguments.files:
+        path = Path(text)
+        try:
+            rows = read_file(path)
+        except (OSError, ValueError, IndexError, struct.error) as error:
+            raise CliError(f"{path} cannot be read: {error}", Exit.WRONG_INPUT) from error
+        if not rows:
+            raise CliError(f"{path} holds no numbers.", Exit.WRONG_INPUT)
+        try:
+            send_rows(target, rows, project=arguments.project, name=path.stem[:59], workspace=arguments.workspace)
+        except (Refused, httpx.TransportError) as error:
+            raise CliError(f"{path} was not taken: {error}", Exit.WRONG_INPUT) from error
+        screen.say(f"Brought in {path}: {len(rows):,} rows.")
+    return Exit.OK
+
+
+def sync(_: argparse.Namespace) -> int:
+    """Send what waits."""
+    for path, outcome in send_leftovers(_target()):
+        screen.say(f"{path.name} {outcome}")
+    return Exit.OK
+
+
+def _target() -> Target:
+    config = load_config()
+    return Target(url=config.url, token=config.token)
 
 
 def export(arguments: argparse.Namespace) -> int:

@@ -197,6 +197,15 @@ def _add_reading(commands: Any) -> None:
     metrics.add_argument("--name", action="append", default=[], help="metric to print, e.g. reward/solver; repeatable")
     metrics.add_argument("--csv", action="store_true", help="print CSV")
     metrics.add_argument("--max-points", type=_positive, default=10_000, help="most points a metric (10 to 10000)")
+    imported = _add(
+        commands, "import", "Bring in metrics of another tool as a run to compare with.", _remote("import_files")
+    )
+    imported.add_argument(
+        "files", nargs="+", metavar="FILE", help="JSON lines, or event files of TensorBoard; one run each"
+    )
+    imported.add_argument("--project", required=True, help="the experiment's name")
+    imported.add_argument("--workspace", default="", help="slug of the workspace; needed if you belong to several")
+    _add(commands, "sync", "Send what programs with kumite.log() could not send.", _remote("sync"))
     export = _with_run(_add(commands, "export", "Save a run's metrics or samples as a file.", _remote("export")))
     export.add_argument("--what", choices=("metrics", "samples"), default="metrics", help="(default: %(default)s)")
     export.add_argument(

@@ -12,6 +12,9 @@ from django.db.models import Q
 from webapp.experiments.choices import HELD, TERMINAL, FailureKind, RunStatus, TransitionActor
 from webapp.workspaces.models import Workspace
 
+EXTERNAL = "external"
+"""Stands for the method of runs that happen elsewhere and only tell their numbers."""
+
 
 class ExperimentQuerySet(models.QuerySet["Experiment"]):
     def visible_to(self, user: object) -> "ExperimentQuerySet":

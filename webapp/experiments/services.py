@@ -24,7 +24,7 @@ from webapp.accounts.digests import digest_of
 from webapp.accounts.models import User
 from webapp.experiments import doorbell
 from webapp.experiments.choices import ALLOWED, HELD, TERMINAL, RunStatus, TransitionActor
-from webapp.experiments.models import Experiment, Run, RunQuerySet, RunTransition, ShareLink, TemplateVersion
+from webapp.experiments.models import EXTERNAL, Experiment, Run, RunQuerySet, RunTransition, ShareLink, TemplateVersion
 from webapp.experiments.selectors import memory_refusal
 from webapp.experiments.signals import run_moved
 from webapp.workspaces.models import Workspace
@@ -49,6 +49,8 @@ def transition(
     """
     before = RunStatus(run.status)
     to = RunStatus(to)
+    if run.experiment.method == EXTERNAL and to not in TERMINAL:
+        raise TransitionRefused("This run happens elsewhere; only the program that runs it can stop it.")
     if to not in ALLOWED[before]:
         raise TransitionRefused(f"A run that is {before.label.lower()} cannot become {to.label.lower()}.")
     now = timezone.now()

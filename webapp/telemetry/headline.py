@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from training_core.methods.registry import find_method
+from webapp.experiments.models import EXTERNAL
 
 MAX_POINTS = 60
 
@@ -12,7 +13,8 @@ Point = tuple[int, float]
 
 @cache
 def headline_metric(method: str) -> str:
-    return find_method(method).headline_metric
+    """Empty for a run that happens elsewhere."""
+    return "" if method == EXTERNAL else find_method(method).headline_metric
 
 
 def extend(points: Iterable[Point], new: Iterable[Point]) -> list[Point]:

@@ -1,5 +1,6 @@
 """What a run's method says about it: its title, roles and charts, so that no page knows a method by name."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,12 +11,15 @@ from training_core.methods.registry import find_method
 from training_core.spec.casting import cast, roles_of
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import SpecError, parse_spec
-from webapp.experiments.models import Run
+from webapp.experiments.models import EXTERNAL, Run
 from webapp.pages.hues import NUM_HUES, hues
+from webapp.telemetry.series import metric_names
 
 RIVER = ("series-6", "series-3", "series-2", "part-10")
 """Tints of the questions: too easy, at the edge, too hard, none."""
 PARTS = (1, 5, 3, 4, 2, 7, 6, 8)
+
+MAX_EXTERNAL_CHARTS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,8 @@ class Lens:
 def lens_of(run: Run) -> Lens:
     """The lens of the run's method. A run whose method or spec is no longer known here can still be read."""
     slug = run.experiment.method
+    if slug == EXTERNAL:
+        return Lens(slug=slug, title="Run from outside", charts=_charts_by_area(metric_names(run)))
     try:
         method = find_method(slug)
     except ValueError:
@@ -115,6 +121,16 @@ def lens_of(run: Run) -> Lens:
         return lens
     charts = tuple(_of_each_role(_of_each_policy(chart, spec), spec) for chart in method.charts)
     return replace(lens, roles=roles_of(spec), charts=charts, plays_ahead=spec.learner.ahead > 0)
+
+
+def _charts_by_area(names: Sequence[str]) -> tuple[Chart, ...]:
+    """A chart for each metric, under the first part of its name."""
+    found = []
+    for name in names[:MAX_EXTERNAL_CHARTS]:
+        area, _, rest = name.partition("/")
+        group = area.replace("_", " ").capitalize() if rest else "Metrics"
+        found.append(Chart(title=rest or name, series=((name, rest or name),), help="", group=group))
+    return tuple(sorted(found, key=lambda chart: chart.group))
 
 
 def band_of(name: str) -> tuple[str, str] | None:

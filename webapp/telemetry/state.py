@@ -7,7 +7,7 @@ from django.utils import timezone
 from training_core.spec.events import EventKind
 from webapp.experiments.choices import HELD, TERMINAL, RunStatus
 from webapp.experiments.failures import explain
-from webapp.experiments.models import Run
+from webapp.experiments.models import EXTERNAL, Run
 from webapp.experiments.selectors import waiting_reason
 from webapp.pages.tags import duration
 from webapp.telemetry.models import Event
@@ -30,7 +30,7 @@ _ACTIONS = {
 
 def actions_of(run: Run) -> tuple[str, ...]:
     """What an editor may ask of the run now."""
-    return _ACTIONS.get(RunStatus(run.status), ())
+    return () if run.experiment.method == EXTERNAL else _ACTIONS.get(RunStatus(run.status), ())
 
 
 def run_state(run: Run) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from webapp.experiments.forks import kept_checkpoints
+from webapp.experiments.models import EXTERNAL
 from webapp.experiments.selectors import share_links_of, transitions_of
 from webapp.orders.steering import steering
 from webapp.review.notes import marks_by_name, threads_of
@@ -130,6 +131,11 @@ TABS: tuple[Tab, ...] = (
 )
 
 
+OUTSIDE = frozenset({"spec", "notes", "history"})
+"""Tabs of a run that happens elsewhere and tells only numbers."""
+
+
 def tabs_of(seen: Viewing, lens: Lens) -> list[Tab]:
     """The tabs this viewer finds beside the live one, in order."""
-    return [tab for tab in TABS if tab.applies(lens) and (tab.for_shared or not seen.is_shared)]
+    tabs = [tab for tab in TABS if lens.slug != EXTERNAL or tab.slug in OUTSIDE]
+    return [tab for tab in tabs if tab.applies(lens) and (tab.for_shared or not seen.is_shared)]

@@ -1,0 +1,186 @@
+"""What metrics cost from the event to the chart: ``python -m bench.metrics``.
+
+One run grows to ten metrics of a million points each, in a Postgres of its own. At every power of ten the ten lines are
+asked for as the run page does, whole and zoomed, and the CPU time of the web process and of the server process of
+Postgres is counted. Views should cost the same at every length; ingest counts the upkeep of the coarser levels.
+"""
+
+import argparse
+import json
+import math
+import os
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.figure import Line, Panel, write
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "metrics.json"
+FIGURE = HERE.parent / "docs" / "metrics.svg"
+NAMES = [f"bench/line_{place}" for place in range(10)]
+BATCH = 1000
+PIXELS = 600
+VIEWS = 12
+
+
+class Meter:
+    """CPU seconds of this process and of the Postgres process that serves it."""
+
+    def __init__(self) -> None:
+        from django.db import connection
+
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            self._server = psutil.Process(cursor.fetchone()[0])
+
+    def read(self) -> float:
+        theirs = self._server.cpu_times()
+        return time.process_time() + theirs.user + theirs.system
+
+
+def grow(run: Any, meter: Meter, first: int, last: int) -> float:
+    """Store events ``first..last``; gives the CPU seconds that storing took."""
+    from webapp.telemetry.services import store_events
+
+    spent = 0.0
+    for begin in range(first, last + 1, BATCH):
+        text = json.dumps([event(seq) for seq in range(begin, min(begin + BATCH, last + 1))])
+        before = meter.read()
+        store_events(run_id=run.pk, token=1, attempt=1, events=json.loads(text))
+        spent += meter.read() - before
+    return spent
+
+
+def event(seq: int) -> dict[str, Any]:
+    values = {name: (seq * (31 + place)) % 9973 / 9973 for place, name in enumerate(NAMES)}
+    return {"seq": seq, "kind": "metric", "step": seq, "t": 1769000000.0 + seq, "data": {"values": values}}
+
+
+def view(client: Any, run: Any, meter: Meter, **window: int) -> tuple[float, int]:
+    """CPU seconds and bytes of one answer with all lines."""
+    before = meter.read()
+    answer = client.get(
+        f"/runs/{run.pk}/series/", {"name": NAMES, "pixels": PIXELS, **window}, HTTP_ACCEPT_ENCODING="gzip"
+    )
+    assert answer.status_code == 200
+    return meter.read() - before, len(answer.content)
+
+
+def measure(largest: int) -> list[dict[str, float]]:
+    from django.test import Client
+
+    from training_core.spec.experiment import ExperimentSpec
+    from webapp.accounts.models import User
+    from webapp.experiments.models import Run
+    from webapp.experiments.services import create_experiment
+    from webapp.workspaces.services import create_workspace
+
+    ada = User.objects.create_user("ada@example.org")
+    spec = ExperimentSpec(name="Metrics", method={"name": "mae"})
+    experiment = create_experiment(actor=ada, workspace=create_workspace(name="Bench", owner=ada), spec=spec)
+    run = experiment.runs.get()
+    Run.objects.filter(pk=run.pk).update(status="running", lease_token=1, attempt=1)
+    client, meter, rng = Client(), Meter(), random.Random(1)
+    client.force_login(ada)
+    view(client, run, meter)
+    rows, stored = [], 0
+    length = 1000
+    while length <= largest:
+        spent = grow(run, meter, stored + 1, length)
+        views = [view(client, run, meter) for _ in range(VIEWS)]
+        zooms = []
+        for _ in range(VIEWS):
+            width = int(length * 10 ** -rng.uniform(0, 3)) + 10
+            begin = rng.randrange(max(1, length - width))
+            zooms.append(view(client, run, meter, x_from=begin, x_to=begin + width))
+        row = {
+            "points": length * len(NAMES),
+            "ingest_points_per_cpu_s": (length - stored) * len(NAMES) / spent,
+            "view_cpu_ms": 1000 * sorted(cost for cost, _ in views)[VIEWS // 2],
+            "zoom_cpu_ms": 1000 * sorted(cost for cost, _ in zooms)[VIEWS // 2],
+            "worst_zoom_cpu_ms": 1000 * max(cost for cost, _ in zooms),
+            "view_kb": views[0][1] / 1000,
+        }
+        print("  ".join(f"{key} {value:,.1f}" for key, value in row.items()), flush=True)
+        rows.append(row)
+        stored, length = length, length * 10
+    return rows
+
+
+def client_cost(calls: int = 20_000) -> float:
+    """CPU microseconds of one call of ``kumite.log`` with ten values, its thread's work with it, while no server answers."""
+    from kumite.recorder import Recorder, Target
+
+    values = {name: 0.5 + place for place, name in enumerate(NAMES)}
+    with tempfile.TemporaryDirectory() as folder:
+        target = Target(url="http://127.0.0.1:9", token="none")
+        recorder = Recorder(target, {"project": "bench"}, folder=folder)
+        before = time.process_time()
+        for step in range(calls):
+            recorder.log(values, step)
+        recorder.finish(timeout_s=0.1)
+        return 1e6 * (time.process_time() - before) / calls
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=1_000_000, help="length of the run at the end")
+    parser.add_argument(
+        "--save", action="store_true", help=f"record the figures in {RESULTS.name} and draw {FIGURE.name}"
+    )
+    options = parser.parse_args()
+    from webapp.embedded import EmbeddedPostgres
+
+    with tempfile.TemporaryDirectory(prefix="kumite-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        postgres = EmbeddedPostgres(folder)
+        postgres.start()
+        os.environ |= {"KUMITE_VAR": name, "DATABASE_URL": postgres.url, "KUMITE_LOG_LEVEL": "ERROR"}
+        os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
+        os.environ["KUMITE_ALLOWED_HOSTS"] = "testserver"
+        try:
+            import django
+
+            django.setup()
+            from django.core.management import call_command
+
+            call_command("migrate", verbosity=0)
+            rows = measure(options.steps)
+            call_us = client_cost()
+            print(f"client call {call_us:.1f} us")
+        finally:
+            postgres.stop()
+    if options.save:
+        found = {"cores": os.cpu_count(), "pixels": PIXELS, "client_call_cpu_us": call_us, "rows": rows}
+        RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        draw(rows)
+
+
+def draw(rows: list[dict[str, float]]) -> None:
+    """Cost of a view and rate of ingest over the points there are, by powers of ten."""
+    blue, orange = "#0072b2", "#d55e00"
+
+    def line(key: str, colour: str, dash: str = "") -> Line:
+        return Line(points=[(math.log10(row["points"]), row[key]) for row in rows], colour=colour, dash=dash)
+
+    views = [line("view_cpu_ms", blue), line("zoom_cpu_ms", orange, "5 3")]
+    seen = [("whole run, ten lines", blue, ""), ("zoom, ten lines", orange, "5 3")]
+    stored = [line("ingest_points_per_cpu_s", blue)]
+    panels = [
+        Panel(title="CPU milliseconds of a view", lines=views, legend=seen, top=None),
+        Panel(title="Points stored per CPU second", lines=stored, legend=[("with coarser levels", blue, "")], top=None),
+    ]
+    description = (
+        "What a chart of ten lines costs and how fast points are stored, over the number of points in the run."
+    )
+    write(FIGURE, panels, x_label="points in the run, power of ten", description=description)
+
+
+if __name__ == "__main__":
+    main()

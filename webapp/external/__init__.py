@@ -1,0 +1,1 @@
+"""Runs that happen elsewhere and only tell their numbers: to be looked at and compared, never claimed by a worker."""
