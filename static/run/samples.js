@@ -5,6 +5,7 @@
 
 import { announce } from "../js/shell.js";
 import { byId, debounce, el, fetchJson, fetchPart } from "./dom.js";
+import { mountReading } from "./reading.js";
 import { mountSteps } from "./steps.js";
 
 const MAX_ROWS = 200;
@@ -163,7 +164,9 @@ export class Samples {
 
   summary(row) {
     const chips = el("span", { className: "sample-row__chips" });
-    if (row.kept === false) chips.append(chip("rejected", "plain", row.why ?? ""));
+    if (row.why) chips.append(chip(row.kept === false ? "rejected" : "discarded", "plain", row.why));
+    else if (row.kept === false) chips.append(chip("rejected", "plain"));
+    if (row.zero_signal) chips.append(chip("no signal", "plain", "None of its completions is better than another"));
     if (row.layout !== "thread") chips.append(...shapeChips(row));
     if (row.layout === "game") return this.titled(row, chips);
     const judgesLast = row.roles.toSorted((a, b) => a.role.includes("judge") - b.role.includes("judge"));
@@ -193,6 +196,7 @@ export class Samples {
     try {
       body.replaceChildren(...await fetchPart(`${this.root}samples/${seq}/?part`));
       mountSteps(body);
+      mountReading(body);
       body.dataset.state = "filled";
     } catch {
       body.replaceChildren(el("p", { className: "field__error" }, "This sample could not be read. Close it and open it again; a later attempt of the run may have replaced it."));

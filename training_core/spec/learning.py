@@ -1,6 +1,6 @@
 """Blocks of the learning half: advantages, losses, optimiser. Their tensor code lives in ``training_core.learn``."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,12 +11,14 @@ class ReinforcePlusPlus(Block):
     """One baseline and one scale per role, taken over all completion tokens of the role (task-relative REINFORCE++)."""
 
     kind: Literal["reinforce_plus_plus"] = "reinforce_plus_plus"
+    formula: ClassVar[str] = "A = (r - mean) / deviation, both over all completion tokens of the role in the batch"
 
 
 class GroupRelative(Block):
     """Compare each answer with its siblings: answers to one question share a baseline (GRPO)."""
 
     kind: Literal["group_relative"] = "group_relative"
+    formula: ClassVar[str] = "A = (r - mean of the group) / deviation of the group"
     scale: Literal["std", "none"] = "std"
     """std divides by the spread of the group; none keeps the size of the reward difference."""
 
@@ -25,18 +27,21 @@ class LeaveOneOut(Block):
     """Compare each answer with the mean of its siblings, itself left out (RLOO)."""
 
     kind: Literal["leave_one_out"] = "leave_one_out"
+    formula: ClassVar[str] = "A = r - mean of the siblings without itself"
 
 
 class RoleMean(Block):
     """Compare each reward with the mean of its role in the batch, without any scale."""
 
     kind: Literal["mean"] = "mean"
+    formula: ClassVar[str] = "A = r - mean of the role in the batch"
 
 
 class RoleConditioned(Block):
     """Compare each return with a running baseline per role and game, carried from step to step (role-conditioned advantage)."""
 
     kind: Literal["role_conditioned"] = "role_conditioned"
+    formula: ClassVar[str] = "A = R - b of the role and game; b <- decay b + (1 - decay) R"
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.95
     """Share of the old baseline that each new return leaves in place; baselines begin at 0."""
     update: Literal["after", "before", "per_batch"] = "after"
@@ -48,6 +53,7 @@ class NoBaseline(Block):
     """Compare with nothing: the advantage is the reward itself (plain REINFORCE)."""
 
     kind: Literal["none"] = "none"
+    formula: ClassVar[str] = "A = r"
 
 
 AdvantageSpec = Annotated[

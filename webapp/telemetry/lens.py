@@ -33,6 +33,8 @@ class Lens:
     headline: str = ""
     headline_falls: bool = False
     """Whether less of the headline metric is better."""
+    estimator: str = ""
+    """The formula of the advantage, empty where the method has none."""
     plays_ahead: bool = False
     """Whether the run plays beside the update, so that the parts of a step overlap."""
 
@@ -120,7 +122,8 @@ def lens_of(run: Run) -> Lens:
     except SpecError:
         return lens
     charts = tuple(_of_each_role(_of_each_policy(chart, spec), spec) for chart in method.charts)
-    return replace(lens, roles=roles_of(spec), charts=charts, plays_ahead=spec.learner.ahead > 0)
+    estimator = getattr(getattr(spec.method, "advantage", None), "formula", "")
+    return replace(lens, roles=roles_of(spec), charts=charts, estimator=estimator, plays_ahead=spec.learner.ahead > 0)
 
 
 def _charts_by_area(names: Sequence[str]) -> tuple[Chart, ...]:

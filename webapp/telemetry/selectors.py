@@ -103,9 +103,9 @@ def sample(run: Run, seq: int) -> Event:
     return found
 
 
-def neighbours(run: Run, seq: int) -> tuple[int | None, int | None]:
-    """The samples written just before and just after ``seq``."""
-    rows = Sample.objects.filter(run=run)
+def neighbours(run: Run, seq: int, wanted: SampleFilter | None = None) -> tuple[int | None, int | None]:
+    """The samples written just before and just after ``seq``, of those that fit."""
+    rows = matching(Sample.objects.filter(run=run), wanted or SampleFilter())
     older = rows.filter(seq__lt=seq).order_by("-seq").values_list("seq", flat=True).first()
     newer = rows.filter(seq__gt=seq).order_by("seq").values_list("seq", flat=True).first()
     return older, newer

@@ -7,12 +7,12 @@ from typing import Any
 
 from webapp.pages.hues import hues
 from webapp.telemetry.lens import Lens
+from webapp.telemetry.passages import Passage, passages_of
+from webapp.telemetry.reckoning import Reckoning, reckonings
 from webapp.telemetry.rows import is_judge, is_proposer
 
 MAX_DEPTH = 5
 """Deeper turns stay at this indent; long dialogues would leave the page otherwise."""
-LONG = 900
-"""Texts beyond this many characters are folded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +42,26 @@ class ReadTurn:
     trained: bool
     num_tokens: int
     note: str
+    discarded: str
+    reckoning: Reckoning | None
 
     @property
-    def is_long(self) -> bool:
-        return len(self.text) > LONG
+    def place(self) -> str:
+        """Its index as text, for addresses."""
+        return str(self.index)
 
     @property
-    def start(self) -> str:
-        return self.text[:LONG]
+    def passages(self) -> tuple[Passage, ...]:
+        """The text as it is read: thoughts folded, code as code."""
+        return passages_of(self.text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A turn of a thread with the verdicts on it, which are read beside it."""
+
+    turn: ReadTurn
+    verdicts: tuple[ReadTurn, ...]
 
 
 def read_turns(data: dict[str, Any], lens: Lens) -> list[ReadTurn]:
@@ -58,6 +70,7 @@ def read_turns(data: dict[str, Any], lens: Lens) -> list[ReadTurn]:
     roles = [str(turn["role"]) for turn in turns]
     names = _names(roles, lens)
     tints = hues([*lens.hues, *roles])
+    sums = reckonings(turns)
     parents = [_parent(turn.get("parent"), index) for index, turn in enumerate(turns)]
     cards: list[ReadTurn] = []
     for index, (turn, parent) in enumerate(zip(turns, parents, strict=True)):
@@ -83,6 +96,8 @@ def read_turns(data: dict[str, Any], lens: Lens) -> list[ReadTurn]:
                 trained=bool(turn.get("trained")),
                 num_tokens=int(turn.get("num_tokens") or 0),
                 note=str(turn.get("note") or ""),
+                discarded=str(turn.get("discarded") or ""),
+                reckoning=sums[index],
             )
         )
     return cards
@@ -106,6 +121,19 @@ def thread(turns: Sequence[ReadTurn]) -> list[ReadTurn]:
         ordered.append(turn)
         waiting.extend(reversed(replies.get(turn.index, [])))
     return ordered
+
+
+def entries(turns: Sequence[ReadTurn]) -> list[Entry]:
+    """The turns in reading order; verdicts that nobody answers stand with what they judge."""
+    replies = replies_of(turns)
+    apart = {
+        turn.index for turn in turns if is_judge(turn.role) and turn.parent is not None and turn.index not in replies
+    }
+    return [
+        Entry(turn=turn, verdicts=tuple(reply for reply in replies.get(turn.index, ()) if reply.index in apart))
+        for turn in thread(turns)
+        if turn.index not in apart
+    ]
 
 
 def _parent(given: Any, index: int) -> int | None:

@@ -14,7 +14,7 @@ from webapp.experiments.services import revoke_share_link
 from webapp.pages.requests import signed_in
 from webapp.telemetry import moments, selectors
 from webapp.telemetry.doctor import alerts
-from webapp.telemetry.finding import SampleFilter, shown_kinds, whole
+from webapp.telemetry.finding import SampleFilter, hit_pattern, shown_kinds, whole
 from webapp.telemetry.judgements import judge_lines, judge_tables
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
@@ -96,12 +96,15 @@ def samples(request: HttpRequest, seen: Viewing) -> HttpResponse:
 def sample(request: HttpRequest, seen: Viewing, seq: int) -> HttpResponse:
     """One sample to read: on a page of its own, or as the part that opens in the stream."""
     event = selectors.sample(seen.run, seq)
-    older, newer = selectors.neighbours(seen.run, seq)
+    wanted = SampleFilter.from_query(request.GET)
     context = _context(seen) | {"sample": event, **read_sample(event.data, lens_of(seen.run))}
     if "part" in request.GET:
         return render(request, "runs/_sample.html", context)
     template = "runs/sample_shared.html" if seen.is_shared else "runs/sample.html"
-    return render(request, template, context | {"older": older, "newer": newer})
+    older, newer = selectors.neighbours(seen.run, seq, wanted)
+    pattern = hit_pattern(wanted.text)
+    context |= {"older": older, "newer": newer, "query": wanted.query, "text": pattern.pattern if pattern else ""}
+    return render(request, template, context)
 
 
 @viewing

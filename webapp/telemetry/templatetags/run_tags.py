@@ -1,6 +1,7 @@
 """Small words of the run page."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django import template
 
@@ -37,6 +38,18 @@ def finding(value: str | float | bool) -> str:
 
 
 @register.filter
+def share(value: float) -> str:
+    """A share in per cent: 0.756 becomes 76 %."""
+    return f"{100 * value:.0f} %"
+
+
+@register.filter
+def points(rows: list[dict[str, Any]], name: str) -> list[tuple[float, float]]:
+    """Rows with a step as the points of a small curve; those without the value are left out."""
+    return [(row["step"], row[name]) for row in rows if row[name] is not None]
+
+
+@register.filter
 def spaced(name: str) -> str:
-    """``reject_reason`` as words."""
+    """``held_out`` as words."""
     return name.replace("_", " ")
