@@ -162,7 +162,7 @@ ROWS = [
     Row("share_sample", args=("share_secret", "seq")),
     Row("share_tokens", args=("share_secret", "seq")),
     *(Row(name, args=("share_secret",)) for name in ("share_find", "share_groups")),
-    Row("share_group", args=("share_secret", "group_key")),
+    *(Row(name, args=("share_secret", "group_key")) for name in ("share_group", "share_family")),
     Row("share_find", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
     Row("share", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
     Row("share_state", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
@@ -296,7 +296,7 @@ ROWS = [
     inside("compare_series", query="run"),
     inside("run_tokens", "run", "seq"),
     *(inside(name, "run") for name in ("run_find", "run_groups")),
-    inside("run_group", "run", "group_key"),
+    *(inside(name, "run", "group_key") for name in ("run_group", "run_family")),
     inside("run_twin", "run", "paused_run"),
     page("search"),
     # The fleet does not exist for people who are not operators.

@@ -53,7 +53,7 @@ def groups(run: Run, wanted: SampleFilter, order: str = "newest") -> list[dict[s
             num_discarded=Count("seq", filter=~Q(discard_reason="")),
         )
     )
-    return list(rows.order_by(*ORDERS.get(order, ORDERS["newest"])[1])[:MOST_GROUPS])
+    return [dict(row) for row in rows.order_by(*ORDERS.get(order, ORDERS["newest"])[1])[:MOST_GROUPS]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ def history(run: Run, key: str) -> list[dict[str, Any]]:
         .annotate(solved=Avg("solved"), reward=Avg("reward_mean"), count=Count("seq"))
         .order_by("-step")[:MOST_POINTS]
     )
-    return list(rows)[::-1]
+    return [dict(row) for row in rows][::-1]
 
 
 def occasions(run: Run, key: str, lens: Lens, *, before: int | None = None) -> list[Occasion]:

@@ -5,6 +5,7 @@ from typing import Any
 from webapp.telemetry.lens import Lens
 from webapp.telemetry.moves import read_moves
 from webapp.telemetry.pairs import outside, read_pairs
+from webapp.telemetry.rows import is_proposer
 from webapp.telemetry.sample_index import group_key, is_without_signal
 from webapp.telemetry.siblings import siblings_of
 from webapp.telemetry.trees import read_tree
@@ -24,6 +25,7 @@ def read_sample(data: dict[str, Any], lens: Lens) -> dict[str, Any]:
         "facts": {name: value for name, value in facts.items() if name not in _SHOWN_ELSEWHERE},
         "parent": data.get("parent") or facts.get("reference"),
         "parent_key": group_key(str(data.get("parent") or facts.get("reference") or "")),
+        "made": bool(turns) and is_proposer(turns[0].role),
         "key": group_key(str(data["title"])),
         "has_trained": any(turn.get("trained") for turn in data["turns"]),
         "estimator": lens.estimator,

@@ -12,10 +12,11 @@ from training_core.token_files import read_tokens
 from webapp.experiments.selectors import run_for, runs_visible_to
 from webapp.fleet.folders import run_folder
 from webapp.pages.requests import signed_in
-from webapp.telemetry import groups, selectors
+from webapp.telemetry import genealogy, groups, novelty, selectors
 from webapp.telemetry.finding import SHOW, SampleFilter, shown_kinds, whole
 from webapp.telemetry.found import found_in
-from webapp.telemetry.lens import lens_of
+from webapp.telemetry.lens import Lens, lens_of
+from webapp.telemetry.rows import is_proposer
 from webapp.telemetry.viewing import Viewing, viewing
 from webapp.workspaces.selectors import workspaces_for
 
@@ -119,6 +120,30 @@ def twin(request: HttpRequest, run_id: UUID, other_id: UUID) -> HttpResponse:
             "title": sides[0][0].event.data["title"],
         }
     return render(request, "samples/twin.html", context)
+
+
+@viewing
+def family(request: HttpRequest, seen: Viewing, key: str) -> HttpResponse:
+    """A question with what it was made from and what was made from it."""
+    return render(request, "samples/family.html", genealogy.family_tree(seen.run, key) | _of(seen))
+
+
+def questions_tab(seen: Viewing) -> dict[str, Any]:
+    """Where the run's own questions come from, and how alike they are."""
+    found = genealogy.families(genealogy.questions_of(seen.run))
+    fruitful, dead = genealogy.fruitful(found), genealogy.dead(found, seen.run.last_step)
+    genealogy.measure(seen.run, [each.root for each in (*fruitful, *dead)])
+    return {
+        "map": novelty.novelty_map(seen.run),
+        "contamination": novelty.contamination(seen.run),
+        "fruitful": fruitful,
+        "dead": dead,
+    }
+
+
+def makes_questions(lens: Lens) -> bool:
+    """Whether runs of this method make questions of their own."""
+    return any(is_proposer(role.name) for role in lens.roles)
 
 
 def groups_tab(seen: Viewing) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from webapp.telemetry.comparison import compared_suites
 from webapp.telemetry.doctor import findings
 from webapp.telemetry.lens import Lens
 from webapp.telemetry.rows import is_judge
-from webapp.telemetry.sample_views import groups_tab
+from webapp.telemetry.sample_views import groups_tab, makes_questions, questions_tab
 from webapp.telemetry.viewing import Viewing
 
 
@@ -111,6 +111,13 @@ TABS: tuple[Tab, ...] = (
         refresh=("evaluation", "checkpoint"),
     ),
     Tab(slug="timeline", title="Timeline", template="runs/_timeline.html", module="run/timeline.js"),
+    Tab(
+        slug="questions",
+        title="Questions",
+        template="runs/_questions.html",
+        context=questions_tab,
+        applies=makes_questions,
+    ),
     Tab(slug="groups", title="Groups", template="runs/_groups.html", context=groups_tab),
     Tab(slug="log", title="Log", template="runs/_log.html", module="run/log.js"),
     Tab(slug="spec", title="Spec", template="runs/_spec.html", context=_spec),

@@ -19,6 +19,7 @@ def _pages(root: str, name: str) -> list[URLPattern]:
         path(f"{root}find/", sample_views.find, name=f"{name}_find"),
         path(f"{root}groups/", sample_views.groups_list, name=f"{name}_groups"),
         path(f"{root}groups/<slug:key>/", sample_views.group, name=f"{name}_group"),
+        path(f"{root}questions/<slug:key>/", sample_views.family, name=f"{name}_family"),
         path(f"{root}log/", views.log, name=f"{name}_log"),
         path(f"{root}parts/<slug:part>/", views.part, name=f"{name}_part"),
     ]

@@ -44,6 +44,24 @@ def share(value: float) -> str:
 
 
 @register.filter
+def hardness(solved: float | None) -> int:
+    """The shade of a share solved: 4 where nobody solves it, -4 where everybody does."""
+    return 0 if solved is None else round(8 * (0.5 - solved))
+
+
+@register.filter
+def generation(depth: int) -> int:
+    """How far a question is set in; from the sixth generation on no farther."""
+    return min(depth, 6)
+
+
+@register.filter
+def unlocalized(value: float) -> str:
+    """A coordinate of a drawing, with a point whatever the language."""
+    return f"{value:g}"
+
+
+@register.filter
 def points(rows: list[dict[str, Any]], name: str) -> list[tuple[float, float]]:
     """Rows with a step as the points of a small curve; those without the value are left out."""
     return [(row["step"], row[name]) for row in rows if row[name] is not None]
