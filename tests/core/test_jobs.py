@@ -91,7 +91,9 @@ def test_solvers_meet_at_held_out_questions_and_the_verifier_decides(root: Path,
 def test_a_judge_may_decide_instead(root: Path, shelf: Shelf, tiny: Asked) -> None:
     player = {"kind": "weights", "weights": tiny["start"]}
     contest = {"kind": "questions", "task": {"kind": "arithmetic"}, "judge": tiny["new"]}
-    outcome, _ = ask(root, shelf, "match", first=player, second=player, contest=contest, num_games=2)
+    outcome, _ = ask(
+        root, shelf, "match", first=player, second=player, contest=contest, num_games=2, sampling={"max_tokens": 6}
+    )
     for game in outcome["result"]["games"]:
         one, other = (answer["score"] for answer in game["answers"])
         assert game["points"] == (0.5 if one == other else float(one > other))
@@ -110,7 +112,16 @@ def test_seats_change_from_game_to_game_and_points_are_the_first_players(
 ) -> None:
     contest = {"kind": "game", "game": "tic_tac_toe"}
     first = {"kind": "weights", "weights": gamer}
-    outcome, _ = ask(root, shelf, "match", first=first, second={"kind": "perfect"}, contest=contest, num_games=4)
+    outcome, _ = ask(
+        root,
+        shelf,
+        "match",
+        first=first,
+        second={"kind": "perfect"},
+        contest=contest,
+        num_games=4,
+        sampling={"max_tokens": 6},
+    )
     games = outcome["result"]["games"]
     assert [game["first_seat"] for game in games] == [0, 1, 0, 1]
     assert outcome["result"]["tally"]["won"] == 0  # nobody beats perfect play

@@ -395,6 +395,11 @@ def test_every_page_shows_its_rows(
         page = client.get(address)
         assert page.status_code == 200
         assert [word for word in words if word not in page.content.decode()] == []
+    address, ask_again = reverse("league", args=[league.pk]), {"HX-Request": "true"}
+    seen = {"seen": selectors.version_of(league)}
+    assert client.get(address, seen, headers=ask_again).status_code == 204  # nothing new, nothing sent
+    services.play(actor=ada, league_id=league.pk, num_games=16)
+    assert client.get(address, seen, headers=ask_again).status_code == 200
     missing = client.get(reverse("game", args=[meeting.pk, 9]))
     assert missing.status_code == 404
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, IntegerField, Max, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
 from django.http import Http404
@@ -113,6 +113,14 @@ def under_way(league: League) -> QuerySet[Meeting]:
     """Meetings that are waiting or being played."""
     found = league.meetings.exclude(job__status__in=ENDED).select_related("first", "second", "job")
     return found.defer("job__payload", "job__result").order_by("created_at")
+
+
+def version_of(league: League) -> str:
+    """Changes whenever something on the league's page does."""
+    meetings = league.meetings.aggregate(all=Count("pk"), ended=Max("job__finished_at"), played=Sum("job__progress"))
+    votes = votes_of(league).count()
+    parts = [*meetings.values(), votes, league.entrants.count(), league.plays_when_idle, league.archived_at]
+    return "/".join(map(str, parts))
 
 
 def last_failure(league: League) -> str:

@@ -92,6 +92,8 @@ def new_league(request: HttpRequest) -> HttpResponse:
 def league(request: HttpRequest, league_id: UUID) -> HttpResponse:
     """One league: ratings, who beats whom, rings, ratings over steps, and what people prefer."""
     found = selectors.league_for(request.user, league_id)
+    if _is_htmx(request) and request.GET.get("seen") == selectors.version_of(found):
+        return HttpResponse(status=204)
     part = "arena/_league.html" if _is_htmx(request) else "arena/league.html"
     return render(request, part, _league(request, found))
 
@@ -140,6 +142,7 @@ def pair(request: HttpRequest, league_id: UUID, one: int, other: int) -> HttpRes
 def _league(request: HttpRequest, found: League) -> dict[str, Any]:
     return {
         "league": found,
+        "version": selectors.version_of(found),
         "may_edit": can_edit(request.user, found.workspace),
         "standings": selectors.standings_of(found),
         "human": selectors.human_standings_of(found),
