@@ -166,20 +166,27 @@ def draw(rows: list[dict[str, float]]) -> None:
     """Cost of a view and rate of ingest over the points there are, by powers of ten."""
     blue, orange = "#0072b2", "#d55e00"
 
-    def line(key: str, colour: str, dash: str = "") -> Line:
-        return Line(points=[(math.log10(row["points"]), row[key]) for row in rows], colour=colour, dash=dash)
+    def line(key: str, colour: str, dash: str = "", scale: float = 1.0) -> Line:
+        return Line(
+            points=[(math.log10(row["points"]) - 4, row[key] * scale) for row in rows], colour=colour, dash=dash
+        )
 
     views = [line("view_cpu_ms", blue), line("zoom_cpu_ms", orange, "5 3")]
     seen = [("whole run, ten lines", blue, ""), ("zoom, ten lines", orange, "5 3")]
-    stored = [line("ingest_points_per_cpu_s", blue)]
+    stored = [line("ingest_points_per_cpu_s", blue, scale=1e-3)]
     panels = [
         Panel(title="CPU milliseconds of a view", lines=views, legend=seen, top=None),
-        Panel(title="Points stored per CPU second", lines=stored, legend=[("with coarser levels", blue, "")], top=None),
+        Panel(
+            title="Thousand points stored per CPU second",
+            lines=stored,
+            legend=[("with coarser levels", blue, "")],
+            top=None,
+        ),
     ]
     description = (
         "What a chart of ten lines costs and how fast points are stored, over the number of points in the run."
     )
-    write(FIGURE, panels, x_label="points in the run, power of ten", description=description)
+    write(FIGURE, panels, x_label="points in the run: 10,000 and x zeros", description=description)
 
 
 if __name__ == "__main__":
