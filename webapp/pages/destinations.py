@@ -37,6 +37,7 @@ PLACES = (
     Place(name="compose", title="Compose an experiment", keys="g c"),
     Place(name="gallery", title="Methods", keys="g m"),
     Place(name="runs", title="Runs", keys="g r"),
+    Place(name="search", title="Search all samples", keys="g s"),
     Place(name="arena", title="Arena", keys="g a"),
     Place(name="playground", title="Playground"),
     Place(name="review", title="Review", keys="g v"),
