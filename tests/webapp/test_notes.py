@@ -11,10 +11,13 @@ from django.urls import reverse
 from tests.factories import mae_events, tell
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
+from webapp.notices.models import Notice
 from webapp.review import services
 from webapp.review.models import Comment
 from webapp.review.notes import marks_by_name, threads_at, threads_of
 from webapp.review.signals import commented
+from webapp.telemetry import selectors
+from webapp.telemetry.finding import SampleFilter
 from webapp.workspaces.models import Membership
 from webapp.workspaces.selectors import PermissionDenied
 
@@ -42,6 +45,8 @@ def test_comments_stand_at_places_have_answers_and_name_members(run: Run, ada: U
     commented.disconnect(hear)
     assert [user.email for user in first.mentions.all()] == ["ben@example.org"]  # cyn is no member
     assert len(heard) == 4
+    (notice,) = Notice.objects.all()
+    assert (notice.user, notice.kind, notice.url.endswith(f"#comment-{first.pk}")) == (ben, "mention", True)
     (thread,) = threads_at(run, "sample", "1-0")
     assert (thread.comment, thread.replies) == (first, [answer])
     assert [found.where for found in threads_of(run)] == [
@@ -85,6 +90,7 @@ def test_marks_are_shared_and_taken_away_by_the_same_press(run: Run, ada: User) 
     assert press("pin") is not None
     assert press("tag", " Odd  one ").tag == "odd one"
     assert list(marks_by_name(run)) == ["Pinned", "odd one"]
+    assert [row["episode"] for row in selectors.samples(run, SampleFilter(show="marked"))] == ["1-0"]
     assert press("pin") is None
     assert list(marks_by_name(run)) == ["odd one"]
     with pytest.raises(ValueError, match="pinned, flagged, or tagged"):

@@ -11,7 +11,10 @@ from webapp.experiments.failures import explain
 from webapp.experiments.models import Run
 from webapp.experiments.signals import run_moved
 from webapp.notices.choices import NoticeKind
-from webapp.notices.services import News, tell_about_run
+from webapp.notices.services import News, tell, tell_about_run
+from webapp.review.models import Comment
+from webapp.review.notes import episode_of, place_words, seqs_of
+from webapp.review.signals import commented
 
 _KINDS = {
     RunStatus.SUCCEEDED: NoticeKind.ENDED,
@@ -47,3 +50,23 @@ def tell_of_run(*, run: Run, to: RunStatus, actor: User | None, actor_kind: Tran
         run=run,
     )
     tell_about_run(run, news, by=by)
+
+
+@receiver(commented)
+def tell_of_comment(*, comment: Comment, **_: Any) -> None:
+    """Whoever is named in a comment, and whoever it answers, hears of it; nobody of one's own."""
+    people = set(comment.mentions.all())
+    if comment.thread and comment.thread.by and comment.thread.by.workspaces.contains(comment.run.experiment.workspace):
+        people.add(comment.thread.by)
+    run, episode, where = comment.run, episode_of(comment), place_words(comment)
+    seq = seqs_of(run, {episode}).get(episode) if episode else None
+    page = reverse("run_sample", args=[run.pk, seq]) if seq else reverse("run", args=[run.pk])
+    news = News(
+        kind=NoticeKind.MENTION,
+        key=f"comment:{comment.pk}",
+        title=f"{comment.by or 'Somebody'} wrote to you about {f'{where} of ' if where else ''}{run}",
+        text=comment.text,
+        url=f"{page}#comment-{comment.pk}" if seq else f"{page}#notes",
+        run=run,
+    )
+    tell(people - {comment.by}, news)

@@ -158,7 +158,7 @@ def add_comment(
     comment.mentions.set(mentioned(text, run.experiment.workspace))
     detail = {"place": f"{place_kind} {place}".strip()}
     record(actor=actor, action="comment.added", obj=run, workspace=run.experiment.workspace, detail=detail)
-    transaction.on_commit(lambda: commented.send(Comment, comment=comment))
+    commented.send(Comment, comment=comment)
     return comment
 
 

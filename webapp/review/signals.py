@@ -1,4 +1,4 @@
-"""What the app tells whoever wants to know. Receivers are called once the change is committed."""
+"""What the app tells whoever wants to know, in the transaction of what happened."""
 
 from django.dispatch import Signal
 

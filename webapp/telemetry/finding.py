@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from django.db.models import BooleanField, F, Q, QuerySet
+from django.db.models import BooleanField, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
+from webapp.review.models import Mark
 from webapp.telemetry.lens import Lens
 from webapp.telemetry.models import Sample
 from webapp.telemetry.sample_index import words
@@ -27,6 +28,7 @@ SHOW = {
     "discarded": "Discarded, wholly or in part",
     "kept": "Question kept",
     "rejected": "Question rejected",
+    "marked": "Marked by the team",
 }
 _NEEDS = {"disagreement": "judge", "kept": "proposer", "rejected": "proposer"}
 """Kinds of samples that only some methods have, with the role that makes them."""
@@ -38,6 +40,7 @@ _KINDS = {
     "discarded": ~Q(discard_reason=""),
     "kept": Q(kept=True),
     "rejected": Q(kept=False),
+    "marked": Q(Exists(Mark.objects.filter(run=OuterRef("run_id"), episode=OuterRef("episode")))),
 }
 ORDERS = {
     "newest": ("-seq",),
@@ -48,10 +51,15 @@ ORDERS = {
 }
 
 
-def shown_kinds(lens: Lens) -> dict[str, str]:
+OF_THE_TEAM = frozenset({"marked"})
+"""Kinds that tell what members think, which is no business of whoever holds a share link."""
+
+
+def shown_kinds(lens: Lens, *, for_team: bool = True) -> dict[str, str]:
     """The kinds of samples that a run of this method can have, with their titles."""
     roles = " ".join(role.name for role in lens.roles)
-    return {kind: title for kind, title in SHOW.items() if not roles or _NEEDS.get(kind, "") in roles}
+    known = {kind: title for kind, title in SHOW.items() if not roles or _NEEDS.get(kind, "") in roles}
+    return {kind: title for kind, title in known.items() if for_team or kind not in OF_THE_TEAM}
 
 
 @dataclass(frozen=True, kw_only=True)

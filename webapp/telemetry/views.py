@@ -1,5 +1,6 @@
 """The run page: one address for people, and the parts its script asks for."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from webapp.experiments.services import revoke_share_link
 from webapp.pages.requests import signed_in
 from webapp.telemetry import moments, selectors
 from webapp.telemetry.doctor import alerts
-from webapp.telemetry.finding import SampleFilter, hit_pattern, shown_kinds, whole
+from webapp.telemetry.finding import OF_THE_TEAM, SampleFilter, hit_pattern, shown_kinds, whole
 from webapp.telemetry.judgements import judge_lines, judge_tables
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
@@ -50,7 +51,7 @@ def page(request: HttpRequest, seen: Viewing) -> HttpResponse:
     }
     context = _context(seen) | {
         "config": config,
-        "show": shown_kinds(lens),
+        "show": shown_kinds(lens, for_team=not seen.is_shared),
         "lens": lens,
         "tabs": tabs_of(seen, lens),
     }
@@ -88,6 +89,8 @@ def judge(request: HttpRequest, seen: Viewing) -> HttpResponse:
 def samples(request: HttpRequest, seen: Viewing) -> HttpResponse:
     """A page of the stream of samples, newest first; ``next`` continues it."""
     wanted = SampleFilter.from_query(request.GET)
+    if seen.is_shared and wanted.show in OF_THE_TEAM:
+        wanted = replace(wanted, show="all")
     rows = selectors.samples(seen.run, wanted, before=_number(request.GET, "before"), limit=PAGE)
     return JsonResponse({"rows": rows, "next": rows[-1]["seq"] if len(rows) == PAGE else None})
 
