@@ -175,6 +175,7 @@ def test_page_judges_settings_by_their_seeds(client: Client, workspace: Workspac
     query = "&".join(f"run={run.pk}" for run in runs)
     page = client.get(f"/compare/?{query}").content.decode()
     assert "likely better" in page
+    assert f"/runs/{runs[2].pk}/twin/{runs[-1].pk}/" in page
     assert "+10.0 points, 95% interval +7.7 to +12.3" in page
     assert "71.0% over 3 seeds against 61.0% over 3." in page
     assert "so few seeds cannot give less than 0.1" in page
