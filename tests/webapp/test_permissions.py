@@ -292,8 +292,6 @@ ROWS = [
     inside("export_run", "run"),
     inside("export_runs", query="run=RUN"),
     page("export_runs", ada=404, ben=404, cyn=404),
-    page("compare_series"),
-    inside("compare_series", query="run"),
     inside("run_tokens", "run", "seq"),
     *(inside(name, "run") for name in ("run_find", "run_groups")),
     *(inside(name, "run", "group_key") for name in ("run_group", "run_family")),
