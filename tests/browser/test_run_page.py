@@ -326,7 +326,7 @@ def test_every_tab_is_accessible_on_a_desktop(visit: Visit, run: Run, ada: User)
     page.locator("#sample-list summary").first.click()
     expect(page.locator("#sample-list .turn").first).to_be_visible()
     visit.expect_accessible()
-    for tab in ("evaluation", "checkpoints", "log", "spec", "history"):
+    for tab in ("judge", "evaluation", "doctor", "timeline", "checkpoints", "log", "spec", "history"):
         page.locator(f"#tab-{tab}").click()
         expect(page.locator(f"#{tab}")).to_be_visible()
         assert visit.axe_findings() == []
@@ -341,7 +341,7 @@ def test_the_page_fits_a_phone(phone: Visit, run: Run, ada: User) -> None:
     expect(page.locator("#sample-list .turn").first).to_be_visible()
     phone.expect_no_sideways_scroll()
     phone.expect_accessible()
-    for tab in ("evaluation", "log", "spec"):
+    for tab in ("judge", "evaluation", "doctor", "timeline", "log", "spec"):
         page.locator(f"#tab-{tab}").click()
         phone.expect_no_sideways_scroll()
 
