@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 from training_core.curricula import base
 from training_core.curricula.base import School
 from training_core.curricula.registry import find_curriculum
+from training_core.games.tic_tac_toe import Board
 from training_core.policies.load import load_policy
 from training_core.policies.recipe import Recipe, starter_recipe
 from training_core.policies.starter import ensure_recipe
 from training_core.spec.model import ModelSpec
-from training_core.spec.tasks import ArithmeticTask, StringsTask
+from training_core.spec.tasks import ArithmeticTask, GamesTask, StringsTask
 from training_core.tasks import language
 
 TINY = Recipe(
@@ -136,6 +137,14 @@ def test_the_recipe_s_name_changes_with_everything_that_matters():
     assert len({recipe.name for recipe in recipes}) == 6
     assert whole.name == starter_recipe(ArithmeticTask(), curriculum=evolve).name
     assert whole.name.startswith("starter-evolve-arithmetic-")
+
+
+def test_the_recipe_s_name_changes_when_a_lesson_shows_something_else(monkeypatch):
+    task, games = GamesTask(games=["tic_tac_toe"]), find_curriculum("games")
+    before = starter_recipe(task, curriculum=games).name
+    assert starter_recipe(task, curriculum=games).name == before
+    monkeypatch.setattr(Board, "code", lambda self, player: "".join(cell or "." for cell in self.cells))
+    assert starter_recipe(task, curriculum=games).name != before
 
 
 @pytest.fixture(scope="module")

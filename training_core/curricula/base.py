@@ -81,8 +81,6 @@ class Curriculum:
     rehearsed: tuple[str, ...] = ()
     """Kinds of lessons that rehearsal shows beside judging."""
     school: School = School()
-    version: int = 1
-    """Raised whenever prompts or lessons change, so that older starters are made anew."""
 
 
 async def say_each(

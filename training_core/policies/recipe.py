@@ -2,23 +2,30 @@
 
 import hashlib
 import json
+import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from training_core.curricula.base import Curriculum, School
 from training_core.curricula.registry import find_curriculum
+from training_core.spec.tasks import TaskSpec
+from training_core.tasks.registry import make_domain
 
 LANGUAGE_VERSION = 3
-"""Raised whenever the common language or the way of teaching changes, so that older starters are made anew."""
+"""Raised whenever the way of teaching changes, so that older starters are made anew."""
+_EXAMPLES = 16
+"""Lessons of each kind, careful and not, that stand for all of them."""
+_TASK: TypeAdapter[Any] = TypeAdapter(TaskSpec)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Task, curriculum and schedule of a starter.
 
-    Example: ``Recipe(task={"kind": "arithmetic", ...}, curriculum="evolve", seed=0)``. What the curriculum says about marks,
-    mixtures and weights is part of the digest through ``version``, which a curriculum raises when it changes.
+    Example: ``Recipe(task={"kind": "arithmetic", ...}, curriculum="evolve", seed=0)``.
     """
 
     task: Mapping[str, Any]
@@ -28,18 +35,31 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """A hash of everything that decides the weights, as far as it is data."""
+        """A hash of everything that decides the weights, the wording of the lessons included.
+
+        Lessons are code, of the curriculum and of what it shows (a game's board, a task's questions); examples of them tell when any
+        of it has changed, so that no starter is kept that speaks of yesterday's boards.
+        """
         found = find_curriculum(self.curriculum)
         content = {
             **asdict(self),
             "language": LANGUAGE_VERSION,
-            "version": found.version,
+            "lessons": self._examples(found),
             "marks": found.marks,
             "mixtures": [dict(found.careful_mixture), dict(found.mixture)],
             "weights": dict(found.weights),
             "least": dict(found.least),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _examples(self, curriculum: Curriculum) -> list[tuple[str, str]]:
+        domain, rng = make_domain(_TASK.validate_python(self.task)), random.Random(self.seed)
+        return [
+            lesson(domain, rng, careful)
+            for _, lesson in sorted(curriculum.lessons.items())
+            for careful in (True, False)
+            for _ in range(_EXAMPLES)
+        ]
 
     @property
     def name(self) -> str:
