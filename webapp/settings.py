@@ -229,7 +229,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Kumite",
     "DESCRIPTION": "Compose, run and watch language models that improve by self-play.",
-    "VERSION": "0.3.0",
+    "VERSION": "0.4.0",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
