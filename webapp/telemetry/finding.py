@@ -17,6 +17,7 @@ from webapp.telemetry.sample_index import words
 MAX_TEXT, MAX_ROLE = 200, 80
 _MIN_PREFIX = 3
 """Words of at least so many letters find the longer words that begin with them."""
+_FEW = 300
 _CHUNK = re.compile(r'"([^"]*)"?|(\S+)')
 
 SHOW = {
@@ -118,7 +119,12 @@ def matching(rows: QuerySet[Sample], wanted: SampleFilter) -> QuerySet[Sample]:
     if not wanted.text.strip():
         return rows
     query = text_query(wanted.text)
-    return rows.none() if query is None else rows.alias(hit=_hit(query)).filter(hit=True)
+    if query is None:
+        return rows.none()
+    hits = rows.alias(hit=_hit(query)).filter(hit=True)
+    # In no order the index of words answers at once; where a few hits are all, none has to be looked for along the order.
+    few = list(hits.order_by().values_list("run_id", "seq")[: _FEW + 1])
+    return hits if len(few) > _FEW else rows.filter(pk__in=few)
 
 
 def text_query(text: str) -> str | None:
