@@ -54,6 +54,7 @@ app.conf.update(
             "options": {"expires": timing.DOORBELL_S},
         },
         "reap": {"task": "workers.tasks.reap", "schedule": timing.REAPER_S, "options": {"expires": timing.REAPER_S}},
+        "visit": {"task": "workers.tasks.visit", "schedule": timing.VISIT_S, "options": {"expires": timing.VISIT_S}},
         "tidy": {"task": "workers.tasks.tidy", "schedule": timing.TIDY_S, "options": {"expires": timing.TIDY_S}},
     },
 )

@@ -7,6 +7,7 @@ from webapp.experiments import doorbell as bell
 from webapp.experiments.rehearsal_services import remove_old_rehearsals
 from webapp.fleet import services as fleet
 from webapp.jobs.services import reap_jobs
+from webapp.notices.rounds import visit_runs
 from webapp.notices.services import deliver_due
 from workers import lifecycle
 from workers.app import app
@@ -38,6 +39,12 @@ def doorbell() -> None:
 def deliver() -> None:
     """Send the notices that are due."""
     deliver_due()
+
+
+@app.task(name="workers.tasks.visit", ignore_result=True, time_limit=300)
+def visit() -> None:
+    """Let the doctor look at the runs at work."""
+    visit_runs()
 
 
 @app.task(name="workers.tasks.jobs", ignore_result=True)

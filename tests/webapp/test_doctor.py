@@ -10,6 +10,8 @@ from tests.factories import START_T, mae_events, make_experiment, make_run, tell
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.services import create_share_link
+from webapp.notices.models import Notice
+from webapp.notices.rounds import visit_runs
 from webapp.telemetry.doctor import alerts, diagnose, propose
 from webapp.workspaces.models import Workspace
 
@@ -86,3 +88,13 @@ def test_a_knob_that_is_turned_already_is_not_proposed(workspace: Workspace, ada
     proposal = propose(run, diagnose(run)[1])
     assert proposal is not None
     assert (proposal.path, proposal.before, proposal.after) == ("method.judge_temperature", "empty", "0")
+
+
+def test_whoever_started_a_run_that_looks_unwell_hears_of_each_disease_once(run: Run, ada: User) -> None:
+    assert visit_runs() == 0
+    tell(run, inflated(40))
+    assert visit_runs() == 2
+    assert visit_runs() == 0
+    told = Notice.objects.filter(user=ada, kind="alert").order_by("pk")
+    assert told[0].title == "First light, run 1: the judge is no longer worth its word"
+    assert told[0].url == f"/runs/{run.pk}/#doctor"

@@ -18,6 +18,8 @@ CLAIM_DEADLINE_S = env_float("KUMITE_CLAIM_DEADLINE_S", 60)
 DOORBELL_S = env_float("KUMITE_DOORBELL_S", 10)
 """Workers look for work this often even when nobody rang."""
 REAPER_S = env_float("KUMITE_REAPER_S", 15)
+VISIT_S = env_float("KUMITE_VISIT_S", 60)
+"""How often the doctor looks at the runs at work."""
 DELIVER_S = env_float("KUMITE_DELIVER_S", 10)
 """How often notices that are due are sent by e-mail and webhook."""
 CONTROL_POLL_S = env_float("KUMITE_CONTROL_POLL_S", 1)
