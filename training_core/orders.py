@@ -36,6 +36,7 @@ class OrderBook:
         self._obeyed: set[int] = set()
         self._to_repeat: list[tuple[int, Order]] = []
         self._known: set[int] = set()
+        self._held: dict[int, Order] = {}
 
     def begin(self, *, resume: bool, obeyed: Iterable[int]) -> None:
         """Start, or go on from a checkpoint at which these orders had been obeyed."""
@@ -48,14 +49,21 @@ class OrderBook:
         self._to_repeat = [(step, order) for step, order in entries if order.id not in self._obeyed]
 
     def due(self, step: int, new: Iterable[Order]) -> list[Order]:
-        """The orders to obey after ``step``: those that were obeyed here before, then new ones. They count as obeyed from now."""
+        """The orders to obey after ``step``: those that were obeyed here before, then new ones. They count as obeyed from now.
+
+        New ones wait until the last one of before has come again: whoever turns a knob twice means the second turn.
+        """
         due = [order for at, order in self._to_repeat if at <= step]
         self._to_repeat = [(at, order) for at, order in self._to_repeat if at > step]
         for order in new:
             if order.id not in self._known:
-                self._known.add(order.id)
+                self._held.setdefault(order.id, order)
+        if not self._to_repeat:
+            for order in self._held.values():
                 self._write(step, order)
                 due.append(order)
+            self._known |= self._held.keys()
+            self._held = {}
         self._obeyed |= {order.id for order in due}
         return due
 

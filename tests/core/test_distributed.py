@@ -187,7 +187,7 @@ def run_all(model, tmp_path_factory):
 def texts(folder):
     """Everything that was sampled and shown, with its rewards."""
     return [
-        (event["step"], [(turn["text"], turn["reward"]) for turn in event["data"]["turns"]])
+        (event["step"], [(turn["text"], turn.get("reward")) for turn in event["data"]["turns"]])
         for event in Run(None, folder).events(EventKind.SAMPLE)
     ]
 

@@ -7,6 +7,7 @@ import pytest
 from tests.core.test_runner import assert_same_run, weights
 from tests.tiny_model import make_tiny_model, spec_of
 from training_core.learn.window import Window
+from training_core.orders import OrderBook
 from training_core.play.records import Rollout, StepBatch
 from training_core.play.requests import Completion
 from training_core.run_folder import Control
@@ -16,7 +17,7 @@ from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import SpecError, dump_dict
 from training_core.spec.learning import GroupRelative, ReinforcePlusPlus, RoleConditioned
 from training_core.spec.live import live_fields, turned
-from training_core.spec.orders import OrderRefused
+from training_core.spec.orders import OrderRefused, TurnKnob
 
 
 @pytest.fixture(scope="module")
@@ -231,3 +232,16 @@ def test_commands_and_orders_are_read_from_one_file(tmp_path):
     with (tmp_path / "control.jsonl").open("a") as file:
         file.write('{"id": 1, "command": "pause"}\nno json\n{"id": 2, "command": "knob", "path": "seed"}\n')
     assert [each.command for each in Control(tmp_path).new_commands()] == ["question", "pause"]
+
+
+def test_new_orders_wait_until_those_of_before_have_come_again(tmp_path):
+    first, second = (TurnKnob(id=n, by="Ada", path="method.optimizer.lr", value=n / 1000) for n in (1, 2))
+    book = OrderBook(tmp_path)
+    book.begin(resume=False, obeyed=())
+    assert book.due(4, [first]) == [first]
+    again = OrderBook(tmp_path)
+    again.begin(resume=True, obeyed=())
+    assert again.due(2, [second]) == []
+    assert again.due(3, [second]) == []
+    assert again.due(4, []) == [first, second]
+    assert again.due(5, [second]) == []
