@@ -139,9 +139,16 @@ export class LineChart {
       const point = event.points?.find((one) => one.data.meta);
       if (point) this.options.onPick?.(pointed(point));
     });
+    // Plotly tells of hovering late, and again after a drawing, also when the pointer has left by then.
+    let isOver = true;
+    this.plot.addEventListener("pointermove", () => { isOver = true; });
+    this.plot.addEventListener("pointerleave", () => {
+      isOver = false;
+      this.options.onHover?.(null);
+    });
     this.plot.on("plotly_hover", (event) => {
       const point = event.points?.find((one) => one.data.meta);
-      if (point) this.options.onHover?.(pointed(point));
+      if (point && isOver) this.options.onHover?.(pointed(point));
     });
     this.plot.on("plotly_unhover", () => this.options.onHover?.(null));
   }

@@ -142,9 +142,10 @@ def test_question_before_an_act_that_cannot_be_undone(visit: Visit, run: Run, ad
 def test_bar_at_the_bottom_leads_everywhere_on_a_phone(phone: Visit, run: Run, ada: User) -> None:
     page = phone.sign_in(ada).goto("/")
     for name, path in (
-        ("Methods", "/methods/"),
         ("Compose", "/compose/"),
         ("Runs", "/runs/"),
+        ("Arena", "/arena/"),
+        ("Review", "/review/"),
         ("More", "/accounts/me/"),
     ):
         page.get_by_role("navigation", name="Main").get_by_role("link", name=name).tap()
