@@ -49,6 +49,8 @@ bench: install-test ## Measure what the README claims; results go to bench/resul
 	$(BIN)/python -m bench.methods
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.metrics --save
+	$(BIN)/python -m bench.samples
+	$(BIN)/python -m bench.compare_page
 	$(BIN)/python -m bench.live --minutes 10
 	$(BIN)/python -m pip install -q -c requirements/constraints.txt -r requirements/bench.txt
 	$(BIN)/python -m bench.engines

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from bench.screenshots import OUT, packed
 
 PATIENCE_MS = 600_000
-STEPS = 30
+STEPS = 60
 
 
 class Journey:
@@ -100,14 +100,16 @@ def watch(way: Journey) -> str:
 def overrule(way: Journey, run: str) -> None:
     """Answer the most disputed verdict against the judge, and see what became of it."""
     page = way.page
-    page.goto(f"{way.site}/review/?run={run.rstrip('/').rpartition('/')[2]}")
-    page.locator(".ask button[data-key]").first.wait_for()
+    page.goto(f"{way.site}/review/?of={run.rstrip('/').rpartition('/')[2]}")
+    expect(page.locator(".ask")).to_be_visible()
     way.shoot("Reviewed: the most instructive verdict first, the judge hidden")
+    page.get_by_text("Show the judge before I answer").click()
+    expect(page.get_by_role("button", name="Overrule")).to_be_visible()
     page.keyboard.press("2")
-    page.wait_for_timeout(1500)
+    expect(page.locator(".ask .notice")).to_contain_text("overruled the judge")
     way.shoot("Overruled: the page says what becomes of it")
     page.goto(f"{run}#steer")
-    page.wait_for_timeout(6000)
+    expect(page.locator("#steer")).to_contain_text("update of step", timeout=PATIENCE_MS)
     way.shoot("On the run: the order, and the update that learnt from it")
 
 
