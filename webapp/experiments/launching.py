@@ -40,11 +40,6 @@ class Launch:
         )
 
     @property
-    def is_plain(self) -> bool:
-        """Whether it is one run of the spec as it stands."""
-        return not self.seeds and not self.rows
-
-    @property
     def lines(self) -> tuple[Row, ...]:
         """The rows of the form, empty ones at the end."""
         return (*self.rows, *(Row() for _ in range(MAX_KNOBS - len(self.rows))))

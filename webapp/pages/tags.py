@@ -152,11 +152,6 @@ def duration(seconds: float) -> str:
 
 
 @register.filter
-def percent_of(part: float, whole: float) -> int:
-    return round(100 * min(1.0, max(0.0, part / whole))) if whole else 0
-
-
-@register.filter
 def lookup(mapping: dict[str, Any], key: str) -> Any:
     """``mapping[key]``, empty where the key is missing."""
     return mapping.get(key, "")

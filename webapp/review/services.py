@@ -90,16 +90,6 @@ def undo_verdict(*, actor: User, workspace: Workspace) -> Verdict | None:
     return _withdraw(actor, verdict)
 
 
-@transaction.atomic(durable=True)
-def withdraw_verdict(*, actor: User, verdict_id: int) -> Verdict:
-    """Take back one's own verdict."""
-    verdict = Verdict.objects.filter(pk=verdict_id, by=actor, run__in=Run.objects.visible_to(actor)).first()
-    if verdict is None:
-        raise Http404("There is no such verdict of yours.")
-    require_edit(actor, verdict.run.experiment.workspace)
-    return verdict if verdict.withdrawn_at else _withdraw(actor, verdict)
-
-
 def _withdraw(actor: User, verdict: Verdict) -> Verdict:
     verdict.withdrawn_at = timezone.now()
     verdict.save(update_fields=["withdrawn_at"])
