@@ -115,8 +115,10 @@ def test_a_job_is_done_once_whatever_is_killed_and_a_stopped_one_ends(fleet: Fle
     assert ended(fleet, job).status == "succeeded", job.error
     assert (job.attempt, job.lease_token, sum(job.result["tally"].values())) == (2, 2, 8)
 
+    (warm,) = job_processes()
+    warm.suspend()  # before there is a job: a warm process plays eight games faster than anybody can stop it
     stopped = match(run)
-    process = frozen(fleet, stopped)
+    fleet.wait_for(lambda: Job.objects.get(pk=stopped.pk).status == "running", "the worker hands over the job")
     assert run.created_by is not None
     request_cancel(actor=run.created_by, job_id=stopped.pk)
     assert ended(fleet, stopped).status == "cancelled"

