@@ -37,6 +37,7 @@ from webapp.jobs.services import ask
 from webapp.jobs.weights import Moment
 from webapp.library.models import Dataset
 from webapp.notices.models import Channel
+from webapp.orders.services import change_pool
 from webapp.reports.services import create_report, create_report_link
 from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
 from webapp.telemetry.tabs import TABS
@@ -121,6 +122,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "calibration": {"rubric": "mae/answer"},
     "again": {"of": "run:RUN", "judge": "RUN/0/main", "samples": "9", "n": "1"},
     "verdict": {"run": "RUN", "episode": "1-0", "turn": "1", "label": "right"},
+    "order": {"command": "overrule", "episode": "1-0", "turn": 1, "value": 1.0},
+    "api_calibration": {"workspace": "dojo", "rubric": "mae/answer"},
     "comment": {"place_kind": "run", "place": "", "text": "Hm"},
     "mark": {"episode": "1-0", "kind": "pin"},
     "knob": {"path": "method.optimizer.lr", "value": "0.5"},
@@ -357,6 +360,18 @@ ROWS = [
     api_deed("api_external_runs", data="outside", ada=201),
     api_deed("api_external_values", "outside", data="values"),
     api_deed("api_external_finish", "outside"),
+    api_inside("api_orders", "run"),
+    api_deed("api_orders", "run", data="order", ada=201),
+    api_inside("api_order", "run", "1"),
+    api_inside("api_order", "run", "9", ada=404, ben=404),
+    api("api_review", cyn=400),
+    api_inside("api_review", query="run=RUN"),
+    api_inside("api_review_item", query="run=RUN&episode=1-0&turn=1"),
+    api_deed("api_review_item", data="verdict"),
+    api_deed("api_review_item", verb="delete", query="run=RUN&episode=2-0&turn=1", ada=204),
+    api_inside("api_calibration_sets", query="workspace=dojo"),
+    api_deed("api_calibration_sets", data="api_calibration", ada=201),
+    api_inside("api_calibration_file", "dataset"),
     api_inside("api_share_links", "run"),
     api_deed("api_share_links", "run", ada=201),
     api_deed("api_share_link", "run", "link", verb="delete", ada=204),
@@ -408,6 +423,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
     report = create_report(actor=ada, workspace=workspace, title="About it", runs=[run])
     report_link, report_secret = create_report_link(actor=ada, report_id=report.pk)
     give_verdict(actor=ada, run_id=run.pk, episode="2-0", turn=1, label="right", saw_judge=True)
+    change_pool(actor=ada, run_id=run.pk, action="remove", question="3+4")
     worker = Worker.objects.create(name="w", host="h", boot_id="b", pid=1, start_ticks=1, last_beat_at=timezone.now())
     return {
         "experiment": experiment.pk,

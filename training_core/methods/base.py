@@ -134,6 +134,13 @@ class SelfPlay(ABC):
 
     # What people ask of it between steps
 
+    @classmethod
+    def why_uncorrectable(cls, spec: Any) -> str:
+        """Why overruling a verdict changes no reward under these knobs, in one sentence; empty where it does."""
+        if cls.correct is not SelfPlay.correct:
+            return ""
+        return f"{cls.title} learns nothing from single verdicts, so overruling one changes no reward of it."
+
     def retune(self, experiment: "ExperimentSpec") -> None:
         """Go on with a spec in which live fields were changed; a method that derived things from them derives them again."""
         self.experiment = experiment
@@ -144,9 +151,7 @@ class SelfPlay(ABC):
 
         Raises ``OrderRefused`` where no reward depends on it.
         """
-        raise OrderRefused(
-            f"{self.title} learns nothing from single verdicts, so overruling one changes no reward of it."
-        )
+        raise OrderRefused(self.why_uncorrectable(self.experiment.method))
 
     def add_question(self, question: str, answer: str | None, *, step: int) -> None:
         """Take a person's question into the pool; raises ``OrderRefused``."""

@@ -3,7 +3,19 @@
 from django.urls import URLPattern, path
 from drf_spectacular.views import SpectacularJSONAPIView
 
-from webapp.api.views import account, experiments, external, jobs, methods, runs, saved_views, telemetry, templates
+from webapp.api.views import (
+    account,
+    experiments,
+    external,
+    jobs,
+    methods,
+    orders,
+    review,
+    runs,
+    saved_views,
+    telemetry,
+    templates,
+)
 
 RUN = "runs/<uuid:run_id>/"
 
@@ -31,12 +43,18 @@ urlpatterns: list[URLPattern] = [
     path("templates/<uuid:template_id>/", templates.TemplateDetail.as_view(), name="api_template"),
     path("views/", saved_views.SavedViews.as_view(), name="api_views"),
     path("views/<uuid:view_id>/", saved_views.SavedViewDetail.as_view(), name="api_view"),
+    path("review/", review.Queue.as_view(), name="api_review"),
+    path("review/item/", review.ReviewItem.as_view(), name="api_review_item"),
+    path("calibration-sets/", review.CalibrationSets.as_view(), name="api_calibration_sets"),
+    path("calibration-sets/<int:dataset_id>/file/", review.CalibrationFile.as_view(), name="api_calibration_file"),
     path("runs/", runs.Runs.as_view(), name="api_runs"),
     path(RUN, runs.RunDetail.as_view(), name="api_run"),
     *(
         path(f"{RUN}{action}/", runs.RunControl.as_view(action=action), name=f"api_{action}")
         for action in runs.RunControl.actions
     ),
+    path(f"{RUN}orders/", orders.Orders.as_view(), name="api_orders"),
+    path(f"{RUN}orders/<int:number>/", orders.OrderDetail.as_view(), name="api_order"),
     path(f"{RUN}share-links/", runs.ShareLinks.as_view(), name="api_share_links"),
     path(f"{RUN}share-links/<int:link_id>/", runs.ShareLinkDetail.as_view(), name="api_share_link"),
     path(f"{RUN}export/", telemetry.Export.as_view(), name="api_export"),

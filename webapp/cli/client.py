@@ -50,6 +50,9 @@ class Api:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return self._ask("POST", path, json=body or {}, headers=headers)
 
+    def delete(self, path: str, **query: Any) -> None:
+        self._ask("DELETE", path, params=query)
+
     def download(self, path: str, to: str) -> Path:
         """Write what stands at ``path`` to a file, whole or not at all."""
         target = Path(to)

@@ -14,7 +14,7 @@ from webapp.cli.errors import CliError, Exit
 POLL_S = 1.0
 PATIENCE_S = 60.0
 """A server that is away for a moment, such as during a restart, does not end the watching."""
-_ENDED = {"succeeded", "failed", "cancelled", "timed_out"}
+ENDED = {"succeeded", "failed", "cancelled", "timed_out"}
 _DIGITS = re.compile(r"\d+")
 
 
@@ -30,7 +30,7 @@ def states(api: Api, run_id: str) -> Iterator[Json]:
                 raise
         else:
             yield run
-            if run["status"] in _ENDED:
+            if run["status"] in ENDED:
                 return
         time.sleep(POLL_S)
 

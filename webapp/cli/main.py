@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 from webapp.cli.errors import CliError, Exit
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sign_in(commands)
     _add_specs(commands)
     _add_runs(commands)
+    _add_taking_part(commands)
     _add_jobs(commands)
     _add_reading(commands)
     return parser
@@ -57,13 +59,11 @@ def _add(commands: Any, name: str, help_text: str, call: Command) -> argparse.Ar
     return added
 
 
-def _remote(name: str) -> Command:
-    """The function of that name in ``commands``, imported when it is called."""
+def _remote(name: str, module: str = "commands") -> Command:
+    """The function of that name in a module beside this one, imported when it is called."""
 
     def call(arguments: argparse.Namespace) -> int:
-        from webapp.cli import commands
-
-        command: Command = getattr(commands, name)
+        command: Command = getattr(import_module(f"webapp.cli.{module}"), name)
         return command(arguments)
 
     return call
@@ -168,6 +168,42 @@ def _add_runs(commands: Any) -> None:
         ("stop", "Stop a run after its present step, with a checkpoint."),
     ):
         _with_run(_add(commands, name, help_text, _remote("control")))
+
+
+def _add_taking_part(commands: Any) -> None:
+    def add(name: str, help_text: str, function: str = "") -> argparse.ArgumentParser:
+        added = _add(commands, name, help_text, _remote(function or name, "taking_part"))
+        added.add_argument("--json", action="store_true", help="print JSON")
+        return added
+
+    listed = _with_run(add("orders", "List what was ordered of a run, and what became of it."))
+    listed.add_argument("--limit", type=_positive, default=20, help="most rows (default: %(default)s)")
+    overrule = _with_run(add("overrule", "Let a run at work learn that a verdict is wrong."))
+    overrule.add_argument("episode", metavar="EPISODE", help="the sample's name: 12-s3")
+    overrule.add_argument("turn", metavar="TURN", type=int, help="the judged turn by its place, from 0")
+    overrule.add_argument("value", choices=("right", "wrong", "back"), help="back lets the judge's word stand")
+    knob = _with_run(add("set", "Turn a live knob of a run at work.", "set_knob"))
+    knob.add_argument("change", metavar="A.B=C", help="field and new value: method.optimizer.lr=0.0005")
+    question = _with_run(add("question", "Add a question to a run's pool, or mark one as bad."))
+    question.add_argument("action", choices=("add", "remove"), help="remove takes it out for good")
+    question.add_argument("question", metavar="QUESTION")
+    question.add_argument("--answer", help="to an added question, where it is known")
+    for added in (overrule, knob, question):
+        added.add_argument("--wait", action="store_true", help="until the run has obeyed or refused")
+    review = add("review", "List judged turns to check, the most instructive first; the judge's word is hidden.")
+    review.add_argument("--item", metavar="RUN/EPISODE/TURN", help="show this one in full")
+    review.add_argument("--run", metavar="RUN", help="only this run's")
+    review.add_argument("--limit", type=_positive, default=10, help="most rows (default: %(default)s)")
+    verdict = add("verdict", "Say whether a judged turn is right; then the judge's word is told.")
+    verdict.add_argument("item", metavar="RUN/EPISODE/TURN", help="as 'kumite review' lists it")
+    verdict.add_argument("label", choices=("right", "wrong", "unclear", "back"), help="back takes it back")
+    verdict.add_argument("--note", default="", help="why; kept with the verdict")
+    verdict.add_argument("--saw-judge", action="store_true", help="you knew the judge's word")
+    calibration = add("calibration", "List calibration sets, or save one as JSON lines.")
+    calibration.add_argument("--save", metavar="RUBRIC", default="", help="make a version of this one and save it")
+    calibration.add_argument("--out", default="", metavar="FILE", help="where to write it")
+    for added in (review, calibration):
+        added.add_argument("--workspace", default="", help="slug of the workspace; needed if you belong to several")
 
 
 def _add_jobs(commands: Any) -> None:

@@ -26,13 +26,19 @@ class RunOrder(models.Model):
     """The order without id, name and command."""
     by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
+    idempotency_key = models.CharField(max_length=80, blank=True)
     acked_seq = models.BigIntegerField(null=True, blank=True)
     """The event that answered it; empty again when a later attempt of the run drops that event."""
     outcome = models.JSONField(null=True, blank=True)
     """The answer: ``training_core.spec.events.ChangeData``."""
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "number"], name="order_number_once")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "number"], name="order_number_once"),
+            models.UniqueConstraint(
+                fields=["run", "by", "idempotency_key"], condition=~Q(idempotency_key=""), name="order_key_once"
+            ),
+        ]
         indexes: ClassVar = [models.Index(fields=["run"], condition=Q(acked_seq=None), name="order_waiting")]
 
     def __str__(self) -> str:

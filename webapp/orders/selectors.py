@@ -9,7 +9,7 @@ from training_core.methods.base import SelfPlay
 from training_core.methods.registry import find_method
 from training_core.spec.io import dump_dict, parse_spec
 from training_core.spec.live import with_values
-from webapp.experiments.models import Run
+from webapp.experiments.models import EXTERNAL, Run
 from webapp.orders.models import OrderKind, RunOrder
 
 
@@ -37,11 +37,13 @@ def effective_spec(run: Run, *, up_to_step: int | None = None) -> dict[str, Any]
     return dump_dict(with_values(parse_spec(run.spec), knobs)) if knobs else dict(run.spec)
 
 
-def takes_corrections(method: str) -> bool:
-    """Whether a reward of the method depends on single verdicts that a person may overrule."""
-    return find_method(method).correct is not SelfPlay.correct
+def why_no_corrections(spec: dict[str, Any]) -> str:
+    """Why overruling a verdict would change nothing in a run of this spec, in one sentence; empty where it counts."""
+    if spec["method"]["name"] == EXTERNAL:
+        return "This run happens elsewhere, so nobody here can change what it learns."
+    return find_method(spec["method"]["name"]).why_uncorrectable(parse_spec(spec).method)
 
 
 def keeps_pool(method: str) -> bool:
     """Whether the method has a pool of questions that people may change."""
-    return find_method(method).add_question is not SelfPlay.add_question
+    return method != EXTERNAL and find_method(method).add_question is not SelfPlay.add_question

@@ -45,7 +45,8 @@ def give_verdict(
     """Say whether a judged turn is right; it takes the place of what the same person said of it before.
 
     1. find what was judged, 2. withdraw the earlier verdict, 3. write this one, 4. where it differs from the judge's and the
-    run is at work, order the run to learn from it; where the run was ordered otherwise, take that back.
+    run is at work, order the run to learn from it; where the run was ordered otherwise, take that back. Saying the same of the
+    same words of the judge again changes nothing.
     """
     run = run_for(actor, run_id)
     require_edit(actor, run.experiment.workspace)
@@ -56,6 +57,9 @@ def give_verdict(
     run = Run.objects.select_for_update(of=("self",)).select_related("experiment__workspace").get(pk=run.pk)
     event, judged = judged_in(run, episode, turn)
     mine = Verdict.objects.filter(run=run, episode=episode, turn=judged.turn, by=actor, withdrawn_at=None)
+    same = mine.filter(label=label, note=note.strip(), judge_value=judged.value, question=judged.question).first()
+    if same is not None:
+        return same
     mine.update(withdrawn_at=timezone.now())
     verdict = Verdict(
         run=run,
@@ -87,6 +91,19 @@ def undo_verdict(*, actor: User, workspace: Workspace) -> Verdict | None:
     verdict = last_verdict(actor, workspace)
     if verdict is None:
         return None
+    return _withdraw(actor, verdict)
+
+
+@transaction.atomic(durable=True)
+def withdraw_verdict(*, actor: User, run_id: UUID, episode: str, turn: int) -> Verdict:
+    """Take back what the person said of a judged turn, and what it made the run do; 404 where nothing stands."""
+    run = run_for(actor, run_id)
+    require_edit(actor, run.experiment.workspace)
+    _, judged = judged_in(run, episode, turn)
+    mine = Verdict.objects.filter(run=run, episode=episode, turn=judged.turn, by=actor, withdrawn_at=None)
+    verdict = mine.select_related("run__experiment__workspace").select_for_update(of=("self",)).first()
+    if verdict is None:
+        raise Http404("You have said nothing of this turn.")
     return _withdraw(actor, verdict)
 
 

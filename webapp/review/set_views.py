@@ -4,11 +4,13 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
+from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for
 from webapp.jobs.selectors import job_state
@@ -63,7 +65,12 @@ def _make(request: HttpRequest, workspace: Workspace) -> Dataset:
 @login_required
 def dataset_file(request: HttpRequest, dataset_id: int) -> FileResponse:
     """A version as a file."""
-    mine = Dataset.objects.filter(pk=dataset_id, workspace__in=Workspace.objects.visible_to(request.user))
+    return file_of(request.user, dataset_id)
+
+
+def file_of(user: User | AnonymousUser, dataset_id: int) -> FileResponse:
+    """The file of a version that the person may read."""
+    mine = Dataset.objects.filter(pk=dataset_id, workspace__in=Workspace.objects.visible_to(user))
     made = mine.first()
     if made is None or not dataset_path(made).is_file():
         raise Http404("There is no such data set, or its file is gone.")
