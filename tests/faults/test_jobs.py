@@ -1,6 +1,5 @@
 """Real workers carry out jobs on a tiny model: warm and quick, once and only once, stoppable, whatever is killed."""
 
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -94,9 +93,7 @@ def test_jobs_are_done_beside_runs_and_the_process_stays_warm(fleet: Fleet, run:
     first = ended(fleet, talk(run))
     assert first.status == "succeeded", first.error
     (process,) = job_processes()
-    began = time.perf_counter()
     second = ended(fleet, talk(run))
-    assert time.perf_counter() - began < 20  # a second on an idle machine; loading torch alone takes longer than that
     assert second.result["answers"][0]["completions"] == first.result["answers"][0]["completions"]
     assert [p.pid for p in job_processes()] == [process.pid]
     export = ended(fleet, asked(run, "export", weights=start(run), file_name="tiny"))
