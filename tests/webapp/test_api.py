@@ -278,6 +278,8 @@ def test_only_operators_change_the_priority(api: Script, olga: User, run_in: Mak
     assert error_of(api("patch", path, {"priority": 3}))[0] == 403
     assert Script(olga)("patch", path, {"priority": 3}).json()["priority"] == 3
     assert error_of(Script(olga)("patch", path, {"priority": 300}))[2][0]["path"] == "priority"
+    assert Script(olga)("patch", path, {"before": None}).json()["priority"] == 3
+    assert error_of(Script(olga)("patch", path, {}))[0] == 400
 
 
 def test_a_queued_run_says_what_it_waits_for_and_a_failed_one_what_to_do(api: Script, run_in: MakeRun) -> None:

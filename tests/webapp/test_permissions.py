@@ -305,7 +305,7 @@ ROWS = [
     *(page("worker_action", "worker", a, verb="post", ada=404, ben=404, cyn=404) for a in ("drain", "undrain")),
     *(
         page("fleet_run_action", "run", a, verb="post", data="priority", ada=404, ben=404, cyn=404)
-        for a in ("stop", "requeue", "priority")
+        for a in ("stop", "requeue", "priority", "move")
     ),
     # Jobs.
     inside("job", "job"),

@@ -14,6 +14,7 @@ from tests.workers.conftest import MakeRun, MakeWorker
 from webapp.accounts.models import User
 from webapp.experiments.choices import RunStatus
 from webapp.experiments.models import Run
+from webapp.experiments.selectors import waiting_reason
 from webapp.fleet import services as fleet
 from webapp.fleet.models import Slot, SlotHealth, Worker
 from webapp.workspaces.models import AuditEvent
@@ -185,3 +186,39 @@ def test_one_worker_that_claims_from_many_processes_never_fills_a_slot_twice(
     assert sorted(Slot.objects.values_list("run_id", flat=True)) == sorted(
         Run.objects.filter(status="claimed").values_list("pk", flat=True)
     )
+
+
+def test_a_person_has_only_so_many_runs_at_work(
+    make_run: MakeRun, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.fleet.quota.RUNS_PER_PERSON", 2)
+    first, second, third = make_run(), make_run(), make_run()
+    others = make_run(created_by=User.objects.create_user("zoe@example.org"))
+    worker = make_worker(cpus=4)
+    claimed = [fleet.claim_run(worker=worker) for _ in range(4)]
+    assert [claim and claim.run_id for claim in claimed] == [first.pk, second.pk, others.pk, None]
+    assert waiting_reason(third) == (
+        "waits until another run of the same person ends; 2 runs at a time is the most for one here"
+    )
+    Run.objects.filter(pk=first.pk).update(status="failed", finished_at=timezone.now())
+    claim = fleet.claim_run(worker=worker)
+    assert claim is not None and claim.run_id == third.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_claim_at_once_keep_to_the_limit(
+    make_run: MakeRun, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.fleet.quota.RUNS_PER_PERSON", 1)
+    for _ in range(6):
+        make_run()
+    workers = [make_worker(name) for name in ("alpha", "beta", "gamma")]
+
+    def claim(worker: Worker) -> object:
+        try:
+            return fleet.claim_run(worker=worker)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        assert sum(claimed is not None for claimed in pool.map(claim, workers)) == 1

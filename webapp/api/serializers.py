@@ -232,7 +232,17 @@ class RunDetailSerializer(RunSerializer):
 
 
 class RunChange(serializers.Serializer[Any]):
-    priority = serializers.IntegerField(min_value=-100, max_value=100, help_text="Higher runs are claimed first.")
+    priority = serializers.IntegerField(
+        required=False, min_value=-100, max_value=100, help_text="Higher runs are claimed first."
+    )
+    before = serializers.UUIDField(
+        required=False, allow_null=True, help_text="The waiting run to go right before; null for the end of the queue."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) != 1:
+            raise serializers.ValidationError("Give either a priority, or the run to go before.")
+        return attrs
 
 
 class LaunchInput(serializers.Serializer[Any]):

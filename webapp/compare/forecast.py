@@ -58,7 +58,7 @@ def _of_kind(wanted: Sequence[Run], *, on_gpu: bool) -> dict[UUID, str]:
         Run.objects.filter(status=RunStatus.QUEUED, **kind)
         .select_related("experiment")
         .defer("spec", "experiment__spec")
-        .order_by("-priority", "created_at", "pk")[:MAX_QUEUE]
+        .in_queue_order()[:MAX_QUEUE]
     )
     pace = _pace_of_methods({run.experiment.method for run in queue})
     waiting = [

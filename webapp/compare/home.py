@@ -68,7 +68,7 @@ def _mark(runs: RunQuerySet, workspace: Workspace | None) -> str:
     moving = (
         runs.exclude(status__in=TERMINAL)
         .order_by("pk")
-        .values_list("pk", "status_version", "last_seq", "last_step", "priority")
+        .values_list("pk", "status_version", "last_seq", "last_step", "priority", "placed_at")
     )
     last = AuditEvent.objects.filter(workspace=workspace).aggregate(last=Max("pk"))["last"]
     ended = runs.filter(status__in=TERMINAL).aggregate(last=Max("finished_at"))["last"]
@@ -78,7 +78,7 @@ def _mark(runs: RunQuerySet, workspace: Workspace | None) -> str:
 def _at_work(mine: RunQuerySet, request: HttpRequest) -> dict[str, Any]:
     """The viewer's own runs first."""
     held = sorted(mine.filter(status__in=HELD)[:50], key=lambda run: run.created_by_id != request.user.pk)
-    queued = list(mine.filter(status=RunStatus.QUEUED).order_by("-priority", "created_at")[:MAX_WAITING])
+    queued = list(mine.filter(status=RunStatus.QUEUED).in_queue_order()[:MAX_WAITING])
     specs = dict(Run.objects.filter(pk__in=[run.pk for run in held[:MAX_CARDS]]).values_list("pk", "spec"))
     cards = [_card(run, specs[run.pk]) for run in held[:MAX_CARDS]]
     reasons, when = waiting_reasons(queued), forecasts(queued)

@@ -19,7 +19,7 @@ from training_core.spec.events import EventKind
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import SpecError, parse_spec
 from webapp.experiments.choices import HELD, RunStatus
-from webapp.experiments.models import Run
+from webapp.experiments.models import Run, RunQuerySet
 from webapp.experiments.selectors import ESTIMATE_TOLERANCE, living_workers, memory_per_slot, offered_memory
 from webapp.fleet.models import Slot, SlotHealth, SlotKind, Worker
 from webapp.pages.tags import duration
@@ -201,7 +201,7 @@ def queue_words(spec: ExperimentSpec, *, num_runs: int = 1, expected_s: float | 
     return f"It waits: {before}{about}{sooner}"
 
 
-def _ahead() -> QuerySet[Run]:
+def _ahead() -> RunQuerySet:
     """Runs that would be claimed before a new one; rehearsals are over in a minute."""
     return Run.objects.filter(status=RunStatus.QUEUED, priority__gte=0, experiment__is_rehearsal=False)
 
@@ -228,7 +228,7 @@ def _wait_s(workers: Sequence[Worker], kind: str, needed: int) -> float | None:
             return None
         ends.append((left, max(run.num_gpus, 1)))
     heapq.heapify(ends)
-    for run in _ahead().order_by("-priority", "created_at")[:50]:
+    for run in _ahead().in_queue_order()[:50]:
         start, whole = _take(ends, max(run.num_gpus, 1)), _whole_s(run)
         if start is None or whole is None:
             return None

@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from webapp.experiments.choices import HELD, TERMINAL, FailureKind, RunStatus, TransitionActor
 from webapp.workspaces.models import Workspace
@@ -60,6 +61,10 @@ class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, user: object) -> "RunQuerySet":
         return self.filter(experiment__workspace__in=Workspace.objects.visible_to(user))
 
+    def in_queue_order(self) -> "RunQuerySet":
+        """Highest priority first, then by place: the order in which workers look at waiting runs."""
+        return self.order_by("-priority", "placed_at", "pk")
+
 
 class Run(models.Model):
     """One execution of an experiment's spec. Postgres is its only truth; the lease token fences every worker write."""
@@ -75,6 +80,8 @@ class Run(models.Model):
     status = models.CharField(max_length=12, choices=RunStatus.choices, default=RunStatus.QUEUED)
     status_version = models.PositiveIntegerField(default=0)
     priority = models.SmallIntegerField(default=0)
+    placed_at = models.DateTimeField(default=timezone.now)
+    """Its place among waiting runs of its priority: the earlier, the sooner. Changes when an operator moves the run."""
     num_gpus = models.PositiveSmallIntegerField(default=0)
     """On each host."""
     num_hosts = models.PositiveSmallIntegerField(default=1)
@@ -142,7 +149,7 @@ class Run(models.Model):
             models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status_known"),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["-priority", "created_at"], condition=Q(status="queued"), name="run_queue"),
+            models.Index(fields=["-priority", "placed_at"], condition=Q(status="queued"), name="run_queue"),
             models.Index(fields=["lease_expires_at"], condition=Q(status__in=sorted(HELD)), name="run_leases"),
             GinIndex(fields=["tags"], name="run_tags"),
         ]

@@ -14,6 +14,7 @@ from webapp.accounts.digests import digest_of
 from webapp.accounts.models import User
 from webapp.experiments.choices import RunStatus
 from webapp.experiments.models import Experiment, ExperimentQuerySet, Run, RunQuerySet, RunTransition, ShareLink
+from webapp.fleet import quota
 from webapp.fleet.models import SlotKind, Worker
 from webapp.workspaces.models import Workspace
 
@@ -99,15 +100,20 @@ def waiting_reason(run: Run) -> str:
 
 
 def waiting_reasons(runs: Sequence[Run]) -> dict[UUID, str]:
-    """The same for many runs in three queries."""
+    """The same for many runs in four queries."""
     queued = [run for run in runs if run.status == RunStatus.QUEUED]
     if not queued:
         return {run.pk: "" for run in runs}
     workers = living_workers()
-    in_order = Run.objects.filter(status=RunStatus.QUEUED).order_by("-priority", "created_at", "pk")
+    in_order = Run.objects.filter(status=RunStatus.QUEUED).in_queue_order()
+    full = set(quota.people_at_their_limit())
     places = {pk: place for place, pk in enumerate(in_order.values_list("pk", flat=True))}
     return {run.pk: "" for run in runs} | {
-        run.pk: _delay(run) or _never_fits(run, workers) or _place_in_queue(places.get(run.pk, 0)) for run in queued
+        run.pk: _delay(run)
+        or _never_fits(run, workers)
+        or (quota.sentence() if run.created_by_id in full and not run.experiment.is_rehearsal else "")
+        or _place_in_queue(places.get(run.pk, 0))
+        for run in queued
     }
 
 

@@ -1,6 +1,6 @@
 """The Fleet page: who works, on what, and what waits. Runs a person may not see are shown as taken, without a name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -55,12 +55,18 @@ class WorkerView:
 class QueuedView:
     """A waiting run: ``QueuedView(position=1, reason="waits for a free slot", ...)``; a foreign ``run`` is None."""
 
+    key: UUID
     position: int
     priority: int
     waiting_since: datetime
     num_gpus: int
     reason: str
     run: Run | None
+    goes_up: UUID | None = None
+    """The run above, before which it would go one place up; None for the first."""
+    goes_down: UUID | None = None
+    """The run before which it would go one place down; None where that is the end."""
+    is_last: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +75,8 @@ class FleetOverview:
     queue: list[QueuedView]
     num_queued: int
     """All of them, also beyond the ones listed."""
+    first_unlisted: UUID | None
+    """The run that comes after the listed ones."""
     running: list[Run]
     num_running: int
     """All of them, also the ones the viewer may not see."""
@@ -87,12 +95,14 @@ class FleetOverview:
 def fleet_overview(user: User | AnonymousUser) -> FleetOverview:
     """Everything the Fleet page shows. Operators see every run, others the runs of their workspaces."""
     visible = {run.pk: run for run in _visible_runs(user).filter(status__in=[*HELD, RunStatus.QUEUED])}
-    queue = list(queue_in_order()[:QUEUE_SHOWN])
+    waiting = list(queue_in_order()[: QUEUE_SHOWN + 2])
+    queue, keys = waiting[:QUEUE_SHOWN], [run.pk for run in waiting]
     reasons = waiting_reasons(queue)
     held = Run.objects.filter(status__in=HELD)
     return FleetOverview(
         workers=[_worker_view(worker, visible) for worker in _workers()],
-        queue=[_queued_view(place, run, visible, reasons[run.pk]) for place, run in enumerate(queue, start=1)],
+        queue=[_queued_view(place, run, keys, visible, reasons[run.pk]) for place, run in enumerate(queue)],
+        first_unlisted=keys[QUEUE_SHOWN] if len(keys) > QUEUE_SHOWN else None,
         num_queued=Run.objects.filter(status=RunStatus.QUEUED).count(),
         running=[
             visible[key] for key in held.order_by("started_at", "pk").values_list("pk", flat=True) if key in visible
@@ -105,7 +115,7 @@ def queue_in_order() -> QuerySet[Run]:
     """Queued runs in the order in which workers look at them; those that wait for their next attempt come last."""
     waits = Case(When(not_before__gt=Now(), then=Value(1)), default=Value(0))
     queued = Run.objects.filter(status=RunStatus.QUEUED).annotate(waits=waits)
-    return queued.order_by("waits", F("priority").desc(), "created_at", "pk")
+    return queued.order_by("waits", F("priority").desc(), "placed_at", "pk")
 
 
 def _visible_runs(user: User | AnonymousUser) -> QuerySet[Run]:
@@ -152,12 +162,16 @@ def _slot_view(slot: Slot, visible: dict[UUID, Run]) -> SlotView:
     )
 
 
-def _queued_view(position: int, run: Run, visible: dict[UUID, Run], reason: str) -> QueuedView:
+def _queued_view(place: int, run: Run, keys: Sequence[UUID], visible: dict[UUID, Run], reason: str) -> QueuedView:
     return QueuedView(
-        position=position,
+        key=run.pk,
+        position=place + 1,
         priority=run.priority,
         waiting_since=run.created_at,
         num_gpus=run.num_gpus,
         reason=reason,
         run=visible.get(run.pk),
+        goes_up=keys[place - 1] if place else None,
+        goes_down=keys[place + 2] if place + 2 < len(keys) else None,
+        is_last=place + 1 == len(keys),
     )

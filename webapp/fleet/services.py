@@ -22,7 +22,7 @@ from webapp.experiments.choices import HELD, FailureKind, RunStatus, TransitionA
 from webapp.experiments.code import code_of
 from webapp.experiments.models import Run
 from webapp.experiments.services import transition
-from webapp.fleet import devices, timing
+from webapp.fleet import devices, quota, timing
 from webapp.fleet.folders import remove_unfinished_checkpoints
 from webapp.fleet.hosts import assemble, free_slots
 from webapp.fleet.leases import LeaseLost, lock_leased_run
@@ -267,21 +267,22 @@ def _first_that_fits(worker: Worker) -> tuple[Run, list[list[Slot]]] | None:
     cpus, gpus = (sum(slot.kind == kind for slot in free) for kind in (SlotKind.CPU, SlotKind.GPU))
     passed_by: list[UUID] = []
     while run := _next_in_queue(least_gpus=0 if cpus else 1, most_gpus=gpus, without=passed_by):
-        if hosts := assemble(run, worker, free):
+        if (hosts := assemble(run, worker, free)) and quota.takes_room(run):
             return run, hosts
         passed_by.append(run.pk)
     return None
 
 
 def _next_in_queue(*, least_gpus: int, most_gpus: int, without: list[UUID]) -> Run | None:
-    """Highest priority first, then the oldest. A run that still occupies a slot has a process somewhere and waits."""
+    """A run that still occupies a slot has a process somewhere and waits, as does one whose owner has as many at work as one may."""
     queue = Run.objects.filter(
         Q(not_before=None) | Q(not_before__lte=Now()),
         ~Exists(Slot.objects.filter(run=OuterRef("pk"))),
         status=RunStatus.QUEUED,
         num_gpus__range=(least_gpus, most_gpus),
     ).exclude(pk__in=without)
-    return queue.select_for_update(skip_locked=True, of=("self",)).order_by("-priority", "created_at", "pk").first()
+    queue = queue.exclude(experiment__is_rehearsal=False, created_by__in=quota.people_at_their_limit())
+    return queue.select_related("experiment").select_for_update(skip_locked=True, of=("self",)).in_queue_order().first()
 
 
 def _seconds_used(run: Run) -> float:

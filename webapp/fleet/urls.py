@@ -14,7 +14,7 @@ class WorkerActionConverter:
 
 
 class RunActionConverter(WorkerActionConverter):
-    regex = "stop|requeue|priority"
+    regex = "stop|requeue|priority|move"
 
 
 register_converter(WorkerActionConverter, "worker_action")

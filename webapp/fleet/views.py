@@ -9,9 +9,11 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from webapp.experiments import services as experiment_services
+from webapp.experiments.queue_services import move_in_queue
 from webapp.fleet import selectors, services
 from webapp.pages.requests import signed_in
 
@@ -50,7 +52,7 @@ def worker_action(request: HttpRequest, worker_id: UUID, action: str) -> HttpRes
 @require_POST
 @_operators_only
 def run_action(request: HttpRequest, run_id: UUID, action: str) -> HttpResponse:
-    """Stop, queue again or reprioritise a run of any workspace."""
+    """Stop, queue again, move or reprioritise a run of any workspace."""
     actor = signed_in(request)
     try:
         if action == "stop":
@@ -59,12 +61,22 @@ def run_action(request: HttpRequest, run_id: UUID, action: str) -> HttpResponse:
         elif action == "requeue":
             run = experiment_services.requeue(actor=actor, run_id=run_id)
             messages.success(request, f"{run} is queued again and goes on from its last checkpoint.")
+        elif action == "move":
+            move_in_queue(actor=actor, run_id=run_id, before=_run_before(request))
         else:
             run = experiment_services.change_priority(actor=actor, run_id=run_id, priority=_priority(request))
             messages.success(request, f"{run} now has priority {run.priority}.")
     except ValueError as error:
         messages.error(request, str(error))
-    return redirect("fleet")
+    return redirect(f"{reverse('fleet')}#queue" if action in {"move", "priority"} else "fleet")
+
+
+def _run_before(request: HttpRequest) -> UUID | None:
+    text = request.POST.get("before", "")
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise ValueError(f"There is no run {text[:40]!r} to go before.") from None
 
 
 def _priority(request: HttpRequest) -> int:

@@ -26,6 +26,7 @@ from webapp.api.views.base import Endpoint, split_names, valid_body, valid_query
 from webapp.compare.values import value_of
 from webapp.experiments import services
 from webapp.experiments.models import RunQuerySet
+from webapp.experiments.queue_services import move_in_queue
 from webapp.experiments.selectors import run_for, runs_visible_to, share_links_of
 from webapp.telemetry.summary import Digest, digests
 
@@ -81,12 +82,15 @@ class RunDetail(Endpoint):
 
     @extend_schema(operation_id="runs_change", tags=["runs"], request=RunChange, responses=RunDetailSerializer)
     def patch(self, request: Request, run_id: UUID) -> Response:
-        """Change the priority (operators only)."""
+        """Change the priority or the place in the queue (operators only)."""
         if not self.person().is_staff:
             run_for(self.person(), run_id)
         wanted = valid_body(RunChange, request)
         with refusals_as_errors():
-            run = services.change_priority(actor=self.person(), run_id=run_id, priority=wanted["priority"])
+            if "before" in wanted:
+                run = move_in_queue(actor=self.person(), run_id=run_id, before=wanted["before"])
+            else:
+                run = services.change_priority(actor=self.person(), run_id=run_id, priority=wanted["priority"])
         return Response(RunDetailSerializer(run).data)
 
 
