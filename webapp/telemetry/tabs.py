@@ -110,6 +110,7 @@ TABS: tuple[Tab, ...] = (
         context=_doctor,
         refresh=("evaluation", "checkpoint"),
     ),
+    Tab(slug="rewards", title="Rewards", template="runs/_rewards.html", module="run/rewards.js"),
     Tab(slug="timeline", title="Timeline", template="runs/_timeline.html", module="run/timeline.js"),
     Tab(
         slug="questions",

@@ -19,6 +19,7 @@ from webapp.telemetry.finding import OF_THE_TEAM, SampleFilter, hit_pattern, sho
 from webapp.telemetry.judgements import judge_lines, judge_tables
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
+from webapp.telemetry.spread import spreads
 from webapp.telemetry.state import run_state
 from webapp.telemetry.tabs import tabs_of
 from webapp.telemetry.timeline import timeline
@@ -31,6 +32,7 @@ REGIONS = {
     "vitals": "runs/_vitals.html",
     "judge-tables": "runs/_judge_tables.html",
     "timeline-drawing": "runs/_timeline_drawing.html",
+    "rewards-drawing": "runs/_rewards_drawing.html",
 }
 """Parts of the page that are rendered anew by themselves, beside the tabs."""
 
@@ -156,6 +158,7 @@ def _context(seen: Viewing) -> dict[str, Any]:
         "vitals": lambda: vitals(run, up_to=up_to),
         "judge": lambda: judge_tables(run, at=seen.at),
         "timeline": lambda: timeline(run, at=seen.at),
+        "spreads": lambda: spreads(run, at=seen.at),
         "method_title": lens_of(run).title,
     }
 
