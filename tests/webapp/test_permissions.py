@@ -36,7 +36,7 @@ from webapp.jobs.models import Job
 from webapp.jobs.services import ask
 from webapp.jobs.weights import Moment
 from webapp.library.models import Dataset
-from webapp.notices.models import Channel
+from webapp.notices.models import AlertRule, Channel
 from webapp.orders.services import change_pool
 from webapp.reports.services import create_report, create_report_link
 from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
@@ -180,6 +180,8 @@ ROWS = [
     page("notices_read", verb="post", data="empty", ada=302, ben=302, cyn=302),
     page("add_channel", verb="post", data="empty", ada=422, ben=422, cyn=422),
     page("remove_channel", "channel", verb="post", ada=302, ben=404, cyn=404),
+    page("add_alert_rule", verb="post", data="empty", ada=422, ben=422, cyn=422),
+    page("remove_alert_rule", "alert_rule", verb="post", ada=302, ben=404, cyn=404),
     page("reviews_waiting"),
     page("hide_first_steps", verb="post", ada=302, ben=302, cyn=302),
     # The library.
@@ -439,6 +441,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "vote": Vote.objects.create(meeting=meeting, game=0, voter=ben, is_flipped=False).pk,
         "export": export.pk,
         "token": token.pk,
+        "alert_rule": AlertRule.objects.create(user=ada, metric="reward/solver", side="below", threshold=0.3).pk,
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
         "report": report.pk,
         "team_dataset": Dataset.objects.create(workspace=workspace, name="Sums").pk,

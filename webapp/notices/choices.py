@@ -22,6 +22,11 @@ class Scope(TextChoices):
     WORKSPACES = "workspaces", "all runs of my workspaces"
 
 
+class Side(TextChoices):
+    ABOVE = "above", "above"
+    BELOW = "below", "below"
+
+
 class DeliveryStatus(TextChoices):
     DUE = "due", "On its way"
     SENT = "sent", "Sent"

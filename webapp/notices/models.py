@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from webapp.experiments.models import Run
-from webapp.notices.choices import ChannelKind, DeliveryStatus, NoticeKind, Scope
+from webapp.notices.choices import ChannelKind, DeliveryStatus, NoticeKind, Scope, Side
 
 
 class Notice(models.Model):
@@ -59,6 +59,31 @@ class Channel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.address}"
+
+
+class AlertRule(models.Model):
+    """A line that a metric must not cross: ``AlertRule(metric="eval/greedy_accuracy", side="below", threshold=0.3, lasting=3)``."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="alert_rules")
+    metric = models.CharField(max_length=80)
+    side = models.CharField(max_length=8, choices=Side.choices)
+    threshold = models.FloatField()
+    lasting = models.PositiveSmallIntegerField(default=3)
+    """So many measurements in a row must lie beyond the line."""
+    scope = models.CharField(max_length=12, choices=Scope.choices, default=Scope.MINE)
+    run = models.ForeignKey(Run, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    """The only run that is looked at; None for all that the scope names."""
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(side__in=Side.values), name="alert_rule_side_known"),
+            models.CheckConstraint(condition=Q(lasting__gte=1), name="alert_rule_lasts"),
+        ]
+
+    def __str__(self) -> str:
+        lasting = f" for {self.lasting} measurements" if self.lasting > 1 else ""
+        return f"{self.metric} {self.side} {self.threshold:g}{lasting}"
 
 
 class Delivery(models.Model):
