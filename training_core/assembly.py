@@ -14,7 +14,7 @@ from training_core.learn.learner import Learner
 from training_core.learn.scoring import autocasts
 from training_core.methods.base import SelfPlay
 from training_core.methods.registry import find_method
-from training_core.play.prompts import prompts_for
+from training_core.play.prompts import prompts_of
 from training_core.play.requests import Engine
 from training_core.policies.load import ModelError, Progress
 from training_core.policies.roster import Roster, load_roster
@@ -77,7 +77,7 @@ def assemble(
             sampler_is_learner=samples_learners_weights(spec),
             keeps_logprobs=spec.recording.token_steps > 0,
         )
-        method = method_class(spec, domain, prompts_for(method_class, style, task=spec.task.kind))
+        method = method_class(spec, domain, prompts_of(spec, style))
         on_failure.pop_all()
     return Parts(domain=domain, roster=roster, engine=engine, learner=learner, method=method)
 

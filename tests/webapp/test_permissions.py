@@ -37,6 +37,8 @@ from webapp.jobs.services import ask
 from webapp.jobs.weights import Moment
 from webapp.library.models import Dataset
 from webapp.notices.models import AlertRule, Channel
+from webapp.library.rubric_services import create_rubric
+from webapp.notices.models import Channel
 from webapp.orders.services import change_pool
 from webapp.reports.services import create_report, create_report_link
 from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
@@ -119,6 +121,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "compare": {"deed": "compare", "run": "RUN"},
     "api_view": {"workspace": "dojo", "page": "runs", "name": "Mine", "query": ""},
     "view": {"page": "runs", "name": "Mine", "query": "status=failed"},
+    "rubric": {"name": "Other", "kind": "answer", "text": "Grade {answer}"},
     "calibration": {"rubric": "mae/answer"},
     "again": {"of": "run:RUN", "judge": "RUN/0/main", "samples": "9", "n": "1"},
     "verdict": {"run": "RUN", "episode": "1-0", "turn": "1", "label": "right"},
@@ -193,6 +196,12 @@ ROWS = [
     page("datasets", cyn=302),
     page("upload_dataset", verb="post", ada=422, ben=403, cyn=302),
     deed("retire_dataset", "team_dataset"),
+    page("rubrics", cyn=302),
+    page("new_rubric", ben=403, cyn=302),
+    page("new_rubric", verb="post", data="rubric", ada=302, ben=403, cyn=302),
+    inside("rubric", "rubric"),
+    deed("save_rubric_version", "rubric", data="rubric"),
+    deed("retire_rubric", "rubric"),
     # Reports and passports.
     page("reports"),
     deed("new_report", cyn=302),
@@ -288,6 +297,7 @@ ROWS = [
     inside("dataset_file", "dataset"),
     inside("grade_again"),
     deed("grade_again", data="again"),
+    inside("again_words"),
     inside("regraded", "regrading"),
     deed("add_comment", "run", data="comment"),
     deed("edit_comment", "comment", data="comment"),
@@ -445,6 +455,9 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
         "report": report.pk,
         "team_dataset": Dataset.objects.create(workspace=workspace, name="Sums").pk,
+        "rubric": create_rubric(
+            actor=ada, workspace=workspace, name="Strict", kind="answer", text="Grade {answer}"
+        ).rubric_id,
         "report_link": report_link.pk,
         "report_secret": report_secret,
         "link": link.pk,

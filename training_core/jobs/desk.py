@@ -9,7 +9,7 @@ from typing import Any
 
 from training_core.engines.transformers import TransformersEngine
 from training_core.jobs.shelf import Shelf
-from training_core.play.prompts import Prompts, prompts_for
+from training_core.play.prompts import Prompts, prompts_of
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.io import parse_spec
 from training_core.spec.jobs import Weights
@@ -41,9 +41,8 @@ class Desk:
         return self.shelf.load(weights, root=self.root, progress=lambda _, text: self.tell(None, text))
 
     def prompts(self, weights: Weights, policy: LoadedPolicy) -> Prompts:
-        """The wording its method uses with a model of its style."""
-        spec = parse_spec(weights.spec)
-        return prompts_for(spec.method.name, policy.style, task=spec.task.kind)
+        """The wording its run uses with a model of its style."""
+        return prompts_of(parse_spec(weights.spec), policy.style)
 
 
 def engine_of(policies: Mapping[str, LoadedPolicy]) -> TransformersEngine:

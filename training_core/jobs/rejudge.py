@@ -6,9 +6,12 @@ from typing import Any
 from training_core.evaluate.agreement import agreement
 from training_core.jobs.desk import Desk, engine_of
 from training_core.play.judging import UNREADABLE
+from training_core.play.prompts import filled
 from training_core.play.requests import Request, derive_seed
 from training_core.rewards.scores import normalised_score, read_score
+from training_core.rewards.verdicts import read_verdict
 from training_core.spec.jobs import Graded, RejudgeJob
+from training_core.spec.rubrics import RUBRICS
 
 _AT_ONCE = 64
 _MAX_VERDICT = 1500
@@ -23,9 +26,10 @@ def run(job: RejudgeJob, desk: Desk) -> dict[str, Any]:
     prompts = desk.prompts(job.judge, policy)
 
     def prompt(item: Graded) -> str:
-        if job.template:
-            return filled(job.template, question=item.question, answer=item.answer)
-        return prompts.render("judge", question=item.question, answer=item.answer)
+        shown = {"question": item.question, "answer": item.answer}
+        kind = RUBRICS[job.asks]
+        shown = {name: text for name, text in shown.items() if name in kind.places}
+        return filled(job.template, **shown) if job.template else prompts.render(kind.prompt, **shown)
 
     engine = engine_of({"judge": policy})
     told: list[dict[str, Any]] = []
@@ -42,7 +46,7 @@ def run(job: RejudgeJob, desk: Desk) -> dict[str, Any]:
             for place, item in enumerate(part)
         ]
         for item, verdicts in zip(part, engine.generate(requests), strict=True):
-            told.append(_told(item, [verdict.text for verdict in verdicts], lenient=job.lenient))
+            told.append(_told(job, item, [verdict.text for verdict in verdicts]))
         desk.tell(len(told) / len(job.items), f"{len(told)} of {len(job.items)} graded")
     read = [score for each in told for score in each["scores"]]
     return {
@@ -52,19 +56,14 @@ def run(job: RejudgeJob, desk: Desk) -> dict[str, Any]:
     }
 
 
-def filled(template: str, **values: str) -> str:
-    """The template with its places filled; nothing in a value is interpreted."""
-    parts = template.split("{")
-    text = parts[0]
-    for part in parts[1:]:
-        name, closed, rest = part.partition("}")
-        text += values[name] + rest if closed and name in values else "{" + part
-    return text
-
-
-def _told(item: Graded, verdicts: list[str], *, lenient: bool) -> dict[str, Any]:
-    scores = [read_score(verdict, lenient=lenient) for verdict in verdicts]
-    values = [normalised_score(score) for score in scores if score is not None]
+def _told(job: RejudgeJob, item: Graded, verdicts: list[str]) -> dict[str, Any]:
+    if job.asks == "vote":
+        votes = [read_verdict(verdict) for verdict in verdicts]
+        scores = [None if vote is None else float(vote) for vote in votes]
+        values = [score for score in scores if score is not None]
+    else:
+        scores = [read_score(verdict, lenient=job.lenient) for verdict in verdicts]
+        values = [normalised_score(score) for score in scores if score is not None]
     return {
         "id": item.id,
         "value": round(mean(values), 4) if values else UNREADABLE,

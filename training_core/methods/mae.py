@@ -28,6 +28,7 @@ from training_core.spec.events import SampleData, Turn
 from training_core.spec.judges import AuditSpec, CurrentJudge, FrozenAudit, JudgeSpec, NoAudit
 from training_core.spec.online import OnlineSpec
 from training_core.spec.orders import OrderRefused
+from training_core.spec.rubrics import AnswerRubric, QuestionRubric
 
 if TYPE_CHECKING:
     from training_core.spec.experiment import ExperimentSpec
@@ -84,6 +85,10 @@ class MaeSpec(OnlineSpec):
     w_solver_format: Annotated[Probability, Group("Solver"), Live()] = 0.5
     """Weight of format in the Solver's reward."""
 
+    judge_rubric: Annotated[AnswerRubric, Group("Judge")] | None = None
+    """How the Judge is asked to grade an answer; off keeps the method's own words."""
+    review_rubric: Annotated[QuestionRubric, Group("Judge")] | None = None
+    """How the Judge is asked to review a question; off keeps the method's own words."""
     judge_temperature: Annotated[float, Field(ge=0, le=5), Group("Judge"), Live()] | None = None
     """Temperature of the verdicts that become rewards; empty takes the sampling temperature, 0 is greedy. Lower means less noise."""
     audit: Annotated[AuditSpec, Group("Judge")] = NoAudit()

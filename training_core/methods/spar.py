@@ -33,6 +33,7 @@ from training_core.spec.base import Group, Unit
 from training_core.spec.events import Turn
 from training_core.spec.learning import DpoLoss, OptimizerSpec, SamplingSpec
 from training_core.spec.preference import PreferenceSpec
+from training_core.spec.rubrics import VoteRubric
 from training_core.tasks.base import Item
 from training_core.tasks.constraints import Constraints
 
@@ -66,6 +67,8 @@ class SparSpec(PreferenceSpec):
         int, Field(ge=1, le=131_072, title="Longest judgement"), Group("Judging"), Unit("tokens")
     ] = 2048
     """Longest judgement."""
+    judge_rubric: Annotated[VoteRubric, Group("Judging")] | None = None
+    """How the refiner is asked to judge an answer; off keeps the method's own words."""
     verifier: Annotated[Literal["self_vote", "rules"], Group("Judging")] = "self_vote"
     """self_vote believes the majority; rules believes the task's own check and takes the votes for their words only."""
     retries: Annotated[int, Field(ge=0, le=10), Group("Judging"), Unit("retries")] = 3

@@ -1,5 +1,6 @@
 """How a method's requests are worded: full sentences for instruction-tuned models, short marks for the starter."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from training_core.curricula.base import Curriculum
@@ -7,6 +8,8 @@ from training_core.curricula.registry import find_curriculum
 from training_core.methods.base import SelfPlay
 from training_core.methods.card import read_card
 from training_core.methods.registry import find_method
+from training_core.spec.experiment import ExperimentSpec
+from training_core.spec.rubrics import rubrics_in
 
 
 class Prompts(Protocol):
@@ -49,3 +52,33 @@ def prompts_for(method: str | type[SelfPlay], style: str, *, task: str | None = 
     if style != "starter":
         return ChatPrompts(method.slug)
     return StarterPrompts(find_curriculum(method.curriculum_on(task or method.tasks[0])))
+
+
+class Reworded:
+    """Prompts of which some are asked in other words: those of rubrics."""
+
+    def __init__(self, prompts: Prompts, texts: Mapping[str, str]) -> None:
+        self._prompts = prompts
+        self._texts = texts
+
+    def render(self, name: str, **values: str | None) -> str:
+        if name not in self._texts:
+            return self._prompts.render(name, **values)
+        return filled(self._texts[name], **{key: value for key, value in values.items() if value is not None})
+
+
+def prompts_of(spec: ExperimentSpec, style: str) -> Prompts:
+    """The wording of an experiment: its method's, with the rubrics of its spec in place of the method's own words."""
+    prompts = prompts_for(spec.method.name, style, task=spec.task.kind)
+    texts = {rubric.prompt: rubric.text for _, rubric in rubrics_in(spec.method)}
+    return Reworded(prompts, texts) if texts else prompts
+
+
+def filled(template: str, **values: str) -> str:
+    """The template with its places filled; nothing in a value is interpreted, and other braces stay as they are."""
+    parts = template.split("{")
+    text = parts[0]
+    for part in parts[1:]:
+        name, closed, rest = part.partition("}")
+        text += values[name] + rest if closed and name in values else "{" + part
+    return text

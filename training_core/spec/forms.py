@@ -8,7 +8,11 @@ from functools import cache
 from typing import Any
 
 from training_core.methods.registry import find_method
+from training_core.spec.rubrics import clean, digest_of
 from training_core.spec.schemas import Schema, experiment_schema, method_schema, resolve, variants, without_null
+
+LONG_TEXT = 1000
+"""Texts that may be longer than this are written in a box of several lines."""
 
 
 class FieldKind(StrEnum):
@@ -70,6 +74,13 @@ class FormField:
     live: bool = False
     """Whether it may be changed while a run is at work."""
     fields: tuple["FormField", ...] = ()
+    rubric: str = ""
+    """The kind of rubric that it takes: answer, question, pair or vote; empty for any other field."""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its text needs several lines."""
+        return self.kind is FieldKind.TEXT and (self.max_length or 0) > LONG_TEXT
 
     @property
     def selector(self) -> str:
@@ -197,6 +208,7 @@ def _field(key: str, schema: Schema, root: Schema, *, prefix: str, default: Any 
         unit=bare.get("x-unit", ""),
         group=bare.get("x-group", ""),
         live=bare.get("x-live", False),
+        rubric=bare.get("x-rubric", ""),
         default=default,
         optional=optional,
     )
@@ -227,7 +239,7 @@ def _variant(base: FormField, tag: str, schema: Schema, root: Schema) -> Variant
     chosen = default if default.get("kind", tag) == tag else {}
     return Variant(
         value=tag,
-        label=label_of(tag, ""),
+        label="A rubric" if base.rubric else label_of(tag, ""),
         help=_plain(root["$defs"].get(schema.get("title", ""), schema).get("description", "")),
         fields=_fields(base.path, schema, root, chosen),
     )
@@ -439,6 +451,16 @@ def _read_union(each: FormField, data: Mapping[str, Sequence[str]], into: dict[s
     variant = next((v for v in each.variants if v.value == picked), None)
     if variant:
         _read_fields(variant.fields, data, into)
+    if each.rubric:
+        _unname_edited(value_at(into, each.path))
+
+
+def _unname_edited(rubric: dict[str, Any]) -> None:
+    """A rubric whose text was edited in the form is no longer the library's version it was taken from."""
+    digest = digest_of(clean(str(rubric.get("text", ""))))
+    if rubric.get("digest") != digest:
+        rubric |= {"name": "", "version": 0}
+    rubric["digest"] = digest
 
 
 def put(into: dict[str, Any], path: str, value: Any) -> None:
@@ -481,6 +503,8 @@ def differences(method_slug: str, old: Mapping[str, Any], new: Mapping[str, Any]
     swapped = _swapped_blocks(method_slug, before, after)
     found = []
     for path in paths:
+        if path.endswith(".digest"):  # of a rubric, whose text is told
+            continue
         known = next((block for prefix, block in swapped.items() if path.startswith(prefix)), before)
         if known is not before and path not in after:
             continue
@@ -504,7 +528,10 @@ def _swapped_blocks(method_slug: str, before: Mapping[str, Any], after: Mapping[
 
 
 def _label_at(method_slug: str, path: str) -> str:
-    found = find_field(method_slug, path) or find_field(method_slug, path.rpartition(".")[0])
+    above = find_field(method_slug, path.rpartition(".")[0])
+    found = find_field(method_slug, path) or above
+    if found and above and above.rubric:
+        return f"{above.label}: {found.label.lower()}"
     return found.label if found else path
 
 

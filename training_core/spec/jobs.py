@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from training_core.spec.base import Block
 from training_core.spec.events import Scene
 from training_core.spec.learning import SamplingSpec
+from training_core.spec.rubrics import MAX_TEXT, RUBRICS, problems_of
 from training_core.spec.tasks import TaskSpec
 
 MAX_RESULT_BYTES = 5 * 2**20
@@ -145,18 +146,21 @@ class Graded(Block):
 
     id: Annotated[str, Field(max_length=80)]
     question: Text
-    answer: Text
+    answer: Text = ""
+    """Empty where the question itself is judged."""
     right: bool | None = None
     """The truth where it is known; never shown to the judge."""
 
 
 class RejudgeJob(Block):
-    """A judge grades given answers, with the method's own prompt or an edited one."""
+    """A judge grades given answers or questions, with the method's own prompt or an edited one."""
 
     kind: Literal["rejudge"] = "rejudge"
     judge: Weights
     items: Annotated[tuple[Graded, ...], Field(min_length=1, max_length=2000)]
-    template: Annotated[str, Field(max_length=20_000)] = ""
+    asks: Literal["answer", "question", "vote"] = "answer"
+    """The kind of rubric it is: which of the method's prompts it stands for, and how verdicts are read."""
+    template: Annotated[str, Field(max_length=MAX_TEXT)] = ""
     """The judge's prompt with {question} and {answer}; empty takes the method's."""
     n: Annotated[int, Field(ge=1, le=16)] = 1
     """Verdicts on each answer; their mean counts."""
@@ -166,9 +170,10 @@ class RejudgeJob(Block):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @model_validator(mode="after")
-    def _template_shows_the_answer(self) -> "RejudgeJob":
-        if self.template and "{answer}" not in self.template:
-            raise ValueError("the judge's prompt never shows the answer; put {answer} where it belongs, and {question}")
+    def _template_shows_what_is_judged(self) -> "RejudgeJob":
+        problems = problems_of(RUBRICS[self.asks], self.template) if self.template else []
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
 

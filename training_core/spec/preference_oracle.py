@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from training_core.spec.base import Block, Unit
+from training_core.spec.rubrics import AnswerRubric, PairRubric
 
 
 class _Oracle(Block):
@@ -34,6 +35,10 @@ class JudgeOracle(_Oracle):
     """frozen is a copy of the weights the run began with, which cannot drift; current are the weights being trained."""
     reads: Literal["pair", "answer"] = "pair"
     """pair shows both answers and asks which is better; answer asks for a score of each. The starter has learnt the latter only."""
+    pair_rubric: PairRubric | None = None
+    """How the judge is asked which of two answers is better; off keeps the method's own words."""
+    answer_rubric: AnswerRubric | None = None
+    """How the judge is asked to grade one answer; off keeps the method's own words."""
     swap_order: bool = True
     """Show every pair in both orders and average, so that a liking for the first place cancels; off shows it once, in random order."""
     verdicts: Annotated[int, Field(ge=1, le=64), Unit("verdicts")] = 1
@@ -42,6 +47,18 @@ class JudgeOracle(_Oracle):
     """Temperature the verdicts are sampled at; 0 is greedy."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 0.1
     """For scores: difference, from 0 to 1, at which the better answer wins with 73 %."""
+
+    @model_validator(mode="after")
+    def _rubric_is_read(self) -> "JudgeOracle":
+        if self.reads == "answer" and self.pair_rubric is not None:
+            raise ValueError(
+                "pair_rubric compares two answers, but reads is answer; use answer_rubric, or set reads to pair"
+            )
+        if self.reads == "pair" and self.answer_rubric is not None:
+            raise ValueError(
+                "answer_rubric grades one answer, but reads is pair; use pair_rubric, or set reads to answer"
+            )
+        return self
 
 
 class CyclicOracle(_Oracle):

@@ -11,6 +11,7 @@ from training_core.methods.registry import find_method
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.forms import FieldKind, FormField, form_of, value_at, walk
 from training_core.spec.io import SpecError, dump_dict, parse_spec
+from training_core.spec.rubrics import rubrics_in
 
 TaughtTasks = Callable[[type[SelfPlay], str], tuple[str, ...]]
 """Kinds of task that the starter of a method is taught, asked with the kind that is wanted."""
@@ -68,6 +69,11 @@ def rehearsal_of(spec: ExperimentSpec, *, taught: TaughtTasks, max_seconds: floa
     if not spec.model.is_starter:
         notes.append(f"on the starter instead of {spec.model.source}")
         mapping["model"] = {"source": "starter", "adapter": mapping["model"]["adapter"]}
+        rubrics = [path for path, _ in rubrics_in(spec.method, "method.")]
+        for path in rubrics:
+            _change(mapping, path, None)
+        if rubrics:
+            notes.append("with the judge asked as the starter was taught it, not in the words of the rubric")
     if spec.start is not None:
         notes.append("from the starter's own weights instead of the checkpoint")
     first: ValueError | None = None

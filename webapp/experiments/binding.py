@@ -37,6 +37,11 @@ class BoundField:
         return "f-" + self.field.selector.replace(".", "-")
 
     @property
+    def block_id(self) -> str:
+        """Where the fields of a union's variant stand."""
+        return f"{self.html_id}-block"
+
+    @property
     def anchor(self) -> str:
         """Where the whole field stands, for links of the drawing."""
         return "k-" + self.field.path.replace(".", "-")

@@ -11,8 +11,9 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from training_core.spec.forms import FieldKind, find_field
+from training_core.spec.forms import FieldKind, FormField, Variant, find_field, put
 from training_core.spec.io import FieldError, SpecError
+from training_core.spec.model import STARTER_SOURCES
 from webapp.experiments import rehearsals, services
 from webapp.experiments.beginnings import Beginning, beginning_of, method_or_404
 from webapp.experiments.binding import Findings, bind
@@ -23,6 +24,8 @@ from webapp.experiments.previews import data_files
 from webapp.experiments.rehearsal_services import start_rehearsal
 from webapp.experiments.team_templates import offered_templates
 from webapp.experiments.template_services import save_template
+from webapp.library.models import RubricVersion
+from webapp.library.rubrics import own_words, version_for, versions_in
 from webapp.pages.requests import signed_in
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import can_edit, current_workspace
@@ -159,6 +162,7 @@ def _page(
         "is_choosing": bool(query) or (request.method == "GET" and not beginning.is_chosen),
         "templates": list(offered_templates(request.user, workspace)) if workspace else [],
         "files": _files(request),
+        "rubric_versions": _versions(request),
         "idempotency_key": data.get("idempotency_key") or uuid4().hex,
         "may_edit": workspace is None or can_edit(request.user, workspace),
         "is_expert": bool(data.get("expert")),
@@ -204,9 +208,36 @@ def compose_block(request: HttpRequest) -> HttpResponse:
         raise Http404(f"There is no block called {path!r} in this method.")
     picked = request.POST.get(field.selector, "")
     variant = next((v for v in field.variants if v.value == picked), None)
+    if field.rubric:
+        return _rubric(request, slug, field, variant)
     fields = bind(variant.fields, {}, Findings()) if variant else ()
     context = {"fields": fields, "help": variant.help if variant else ""}
     return render(request, "experiments/compose/_block.html", context)
+
+
+def _rubric(request: HttpRequest, slug: str, field: FormField, variant: Variant | None) -> HttpResponse:
+    """A rubric's block: with the version that was picked, else with the method's own words to begin from."""
+    picked = request.POST.get(f"pick.{field.path}", "")
+    if picked:
+        words = version_for(request.user, picked).in_spec
+    else:
+        style = "starter" if request.POST.get("model.source", "").strip() in STARTER_SOURCES else "chat"
+        words = {"text": own_words(slug, style, field.rubric, task=request.POST.get("task.kind") or None)}
+    value: dict[str, object] = {}
+    put(value, field.path, words)
+    (bound,) = bind([field], value, Findings())
+    context = {
+        "field": field,
+        "fields": bound.children if variant else (),
+        "block_id": bound.block_id,
+        "rubric_versions": _versions(request),
+    }
+    return render(request, "experiments/compose/_rubric.html", context)
+
+
+def _versions(request: HttpRequest) -> list[RubricVersion]:
+    workspace = current_workspace(request)
+    return versions_in(workspace) if workspace else []
 
 
 @require_POST
@@ -223,7 +254,7 @@ def compose_yaml(request: HttpRequest) -> HttpResponse:
         response["HX-Retarget"] = "#yaml-errors"
         response["HX-Reswap"] = "outerHTML"
         return response
-    context = {"composition": composition, "files": _files(request)}
+    context = {"composition": composition, "files": _files(request), "rubric_versions": _versions(request)}
     return render(request, "experiments/compose/_fields_in_step.html", context)
 
 

@@ -1,13 +1,17 @@
-"""What a team keeps for later: names for checkpoints, and its own data sets. Only ``services.py`` and ``datasets.py`` write the tables."""
+"""What a team keeps for later: names for checkpoints, its own data sets, its rubrics.
+
+Only ``services.py``, ``datasets.py`` and ``rubric_services.py`` write the tables.
+"""
 
 import uuid
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from training_core.spec.rubrics import RUBRICS, RubricSpec
 from webapp.experiments.models import Run
 from webapp.workspaces.models import Workspace
 
@@ -82,3 +86,61 @@ class DatasetVersion(models.Model):
         """Where its lines stand; workers read the same path."""
         folder = Path(settings.DATA_DIR) / "teams" / str(self.dataset.workspace_id) / str(self.dataset_id)
         return folder / f"v{self.number}.jsonl"
+
+
+class Rubric(models.Model):
+    """A way to ask a judge, under a name; its texts are those of its versions, which never change."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="rubrics")
+    name = models.CharField(max_length=80)
+    kind = models.CharField(max_length=12)
+    """What it does: a key of ``RUBRICS``."""
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    retired_at = models.DateTimeField(null=True, blank=True)
+    """Set while it is not offered; runs keep the text they were started with."""
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["workspace", "name"], condition=Q(retired_at=None), name="rubric_name_once"
+            ),
+            models.CheckConstraint(condition=Q(kind__in=sorted(RUBRICS)), name="rubric_kind_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def spec(self) -> type[RubricSpec]:
+        """What texts of its kind may show, and how their verdicts are read."""
+        return RUBRICS[self.kind]
+
+
+class RubricVersion(models.Model):
+    """One text of a rubric."""
+
+    rubric = models.ForeignKey(Rubric, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    """1, 2, 3 inside the rubric."""
+    text = models.TextField()
+    digest = models.CharField(max_length=64)
+    """sha256 of the text, hexadecimal; specs that hold the text hold it too."""
+    note = models.CharField(max_length=300, blank=True)
+    """Why it was made."""
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["rubric", "number"], name="rubric_version_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rubric}, version {self.number}"
+
+    @property
+    def in_spec(self) -> dict[str, Any]:
+        """As a spec holds it."""
+        return {"text": self.text, "name": self.rubric.name, "version": self.number, "digest": self.digest}

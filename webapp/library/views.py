@@ -16,6 +16,7 @@ from webapp.jobs.choices import JobKind
 from webapp.jobs.models import Job
 from webapp.jobs.services import ask
 from webapp.library import datasets, services
+from webapp.library.rubrics import rubrics_in
 from webapp.library.selectors import Kept, kept_checkpoints
 from webapp.pages.requests import signed_in
 from webapp.reports.selectors import reports_visible_to
@@ -40,6 +41,7 @@ def library(request: HttpRequest) -> HttpResponse:
             "num_bytes": sum(each.num_bytes for each in kept),
             "named": [each for each in kept if each.name][:6],
             "datasets": datasets.datasets_in(workspace)[:6],
+            "rubrics": rubrics_in(workspace)[:6],
             "reports": reports_visible_to(request.user).filter(workspace=workspace)[:6],
         }
     return render(request, "library/library.html", context)

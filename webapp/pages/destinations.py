@@ -44,6 +44,7 @@ PLACES = (
     Place(name="library", title="Library", keys="g l"),
     Place(name="checkpoints", title="Checkpoints", keys="g k"),
     Place(name="datasets", title="Data sets"),
+    Place(name="rubrics", title="Rubrics"),
     Place(name="templates", title="Team templates"),
     Place(name="reports", title="Reports", keys="g p"),
     Place(name="notices", title="Notices", keys="g n"),

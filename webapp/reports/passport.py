@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from training_core.spec.events import EventKind
+from training_core.spec.rubrics import named_in
 from webapp.experiments.choices import RunStatus
 from webapp.experiments.models import Run
 from webapp.orders.models import RunOrder
@@ -110,7 +111,14 @@ def _machine(run: Run) -> list[dict[str, str]] | dict[str, str]:
 def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of the spec a reader asks for first; the whole of it stands beside."""
     judge = spec["method"].get("judge")
-    return {"task": spec["task"], "model": spec["model"], **({"judge": judge} if judge else {}), "steps": spec["steps"]}
+    words = dict(named_in(spec["method"]))
+    return {
+        "task": spec["task"],
+        "model": spec["model"],
+        **({"judge": judge} if judge else {}),
+        **({"rubrics": words} if words else {}),
+        "steps": spec["steps"],
+    }
 
 
 def _order(order: RunOrder) -> dict[str, Any]:

@@ -191,6 +191,10 @@ class Regrading(models.Model):
     """Who graded."""
     edited = models.BooleanField()
     """Whether its prompt was another than the method's own."""
+    rubric_version = models.ForeignKey(
+        "library.RubricVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="regradings"
+    )
+    """The version of the library whose text it was; None for the judge's own words and for words typed once."""
     num_items = models.PositiveIntegerField()
     by = models.ForeignKey(PERSON, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)

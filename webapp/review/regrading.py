@@ -6,7 +6,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
-from training_core.play.prompts import prompts_for
+from training_core.play.prompts import prompts_of
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import parse_spec
 from training_core.spec.jobs import Graded
@@ -87,8 +87,7 @@ def own_prompt(spec: dict[str, Any]) -> str:
     parsed: ExperimentSpec = parse_spec(spec)
     style = "starter" if parsed.model.is_starter else "chat"
     try:
-        prompts = prompts_for(parsed.method.name, style, task=parsed.task.kind)
-        return prompts.render("judge", question="{question}", answer="{answer}")
+        return prompts_of(parsed, style).render("judge", question="{question}", answer="{answer}")
     except (KeyError, ValueError):
         return ""
 

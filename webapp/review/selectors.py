@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import Http404
 
 from training_core.spec.events import EventKind
+from training_core.spec.rubrics import named_in
 from training_core.tasks.registry import verifies
 from webapp.accounts.models import User
 from webapp.experiments.models import Run, RunQuerySet
@@ -24,6 +25,7 @@ from webapp.telemetry.models import Event, Sample
 from webapp.workspaces.models import Workspace
 
 MAX_RUNS, SAMPLES_PER_RUN, MAX_QUEUE = 12, 60, 60
+MAX_JUDGE = 160
 JUDGE_STEPS = 50
 """A judge that learns is another judge after so many steps."""
 
@@ -65,14 +67,18 @@ def rubric_of(run: Run, judged: Judged) -> str:
 
 
 def judge_of(run: Run, step: int) -> str:
-    """Which judge spoke at a step: ``frozen, starter`` or, where it learns, ``current, starter, steps 1–50``."""
+    """Which judge spoke at a step: ``frozen, starter`` or, where it learns, ``current, starter, steps 1–50``.
+
+    A judge that is asked in other words is another judge: ``frozen, starter, Strict version 2``.
+    """
     method: dict[str, Any] = run.spec["method"]
     given = method.get("judge") or method.get("oracle") or {}
     kind, source = str(given.get("kind", "judge")), str(run.spec["model"]["source"]).rsplit("/", 1)[-1]
+    words = "".join(f", {name}" for _, name in named_in(method))
     if kind in {"frozen", "verifier", "random"}:
-        return f"{kind}, {source}"
+        return f"{kind}, {source}{words}"[:MAX_JUDGE]
     first = (max(step, 1) - 1) // JUDGE_STEPS * JUDGE_STEPS + 1
-    return f"{kind}, {source}, steps {first}–{first + JUDGE_STEPS - 1}"
+    return f"{kind}, {source}, steps {first}–{first + JUDGE_STEPS - 1}{words}"[:MAX_JUDGE]
 
 
 def reviewable_runs(user: User | AnonymousUser, workspace: Workspace) -> RunQuerySet:

@@ -12,11 +12,13 @@ from django.utils import timezone
 
 from training_core.spec.jobs import RejudgeJob
 from training_core.spec.learning import SamplingSpec
+from training_core.spec.rubrics import clean
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for
 from webapp.jobs import services as jobs
 from webapp.jobs.weights import Moment
+from webapp.library.models import RubricVersion
 from webapp.orders import services as orders
 from webapp.orders.models import OrderKind, RunOrder
 from webapp.review.folders import dataset_path
@@ -306,7 +308,14 @@ def _make_dataset(actor: User, workspace: Workspace, *, kind: str, name: str, ro
 
 
 def grade_run_again(
-    *, actor: User, run: Run, judge: Moment, template: str = "", num_samples: int = 60, n: int = 1
+    *,
+    actor: User,
+    run: Run,
+    judge: Moment,
+    template: str = "",
+    version: RubricVersion | None = None,
+    num_samples: int = 60,
+    n: int = 1,
 ) -> Regrading:
     """Give the newest answers of a run to another judge, or to the same with other words."""
     require_edit(actor, run.experiment.workspace)
@@ -315,16 +324,25 @@ def grade_run_again(
             f"Between 1 and {MAX_REGRADED_SAMPLES} samples can be graded again at once, not {num_samples}."
         )
     given = given_in_run(run, num_samples=num_samples)
-    return _grade_again(actor, run.experiment.workspace, given, judge=judge, template=template, n=n, run=run)
+    return _grade_again(
+        actor, run.experiment.workspace, given, judge=judge, template=template, version=version, n=n, run=run
+    )
 
 
 def grade_set_again(
-    *, actor: User, workspace: Workspace, rubric: str, judge: Moment, template: str = "", n: int = 1
+    *,
+    actor: User,
+    workspace: Workspace,
+    rubric: str,
+    judge: Moment,
+    template: str = "",
+    version: RubricVersion | None = None,
+    n: int = 1,
 ) -> Regrading:
     """Give a calibration set to a judge, to learn how well it agrees with people."""
     require_edit(actor, workspace)
     given = given_in_set(workspace, rubric)
-    return _grade_again(actor, workspace, given, judge=judge, template=template, n=n, rubric=rubric)
+    return _grade_again(actor, workspace, given, judge=judge, template=template, version=version, n=n, rubric=rubric)
 
 
 @transaction.atomic(durable=True)
@@ -335,16 +353,20 @@ def _grade_again(
     *,
     judge: Moment,
     template: str,
+    version: RubricVersion | None,
     n: int,
     run: Run | None = None,
     rubric: str = "",
 ) -> Regrading:
+    """With a version whose text it still is, the words are remembered as that version's."""
     if judge.run.experiment.workspace_id != workspace.pk:
         raise Http404("There is no such judge in this workspace.")
     if not given:
         raise ValueError("No judge has graded an answer there yet, so there is nothing to grade again.")
-    own = own_prompt(judge.run.spec)
-    edited = bool(template.strip()) and template.strip() != own.strip()
+    own, template = own_prompt(judge.run.spec), clean(template)
+    edited = bool(template) and template != own.strip()
+    if version is not None and (version.text != template or version.rubric.workspace_id != workspace.pk):
+        version = None
     method = judge.run.spec["method"]
     job = RejudgeJob(
         judge=judge.weights(),
@@ -364,6 +386,7 @@ def _grade_again(
         rubric=rubric,
         judge=judge.name,
         edited=edited,
+        rubric_version=version,
         num_items=len(given),
         by=actor,
     )

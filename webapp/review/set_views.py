@@ -15,6 +15,8 @@ from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for
 from webapp.jobs.selectors import job_state
 from webapp.jobs.weights import Moment, moment_of, moments_of, read_key
+from webapp.library.models import RubricVersion
+from webapp.library.rubrics import version_for, versions_in
 from webapp.pages.requests import signed_in
 from webapp.review import services
 from webapp.review.folders import dataset_path
@@ -88,6 +90,7 @@ def again(request: HttpRequest) -> HttpResponse:
     of = data.get("of", "")
     run = _run(request, of.removeprefix("run:")) if of.startswith("run:") else None
     shown = own_prompt((run or runs[0]).spec) if runs else ""
+    version = _version(request, data.get("rubric_version", ""))
     context = {
         "workspace": workspace,
         "may_edit": can_edit(request.user, workspace),
@@ -96,20 +99,39 @@ def again(request: HttpRequest) -> HttpResponse:
         "of": of,
         "chosen_run": run,
         "judges": [moment for each in runs for moment in moments_of(each)],
-        "template": data.get("template") or shown,
+        "template": data.get("template") or (version.text if version else shown),
+        "versions": [each for each in versions_in(workspace) if each.rubric.kind == "answer"],
+        "version": version,
         "shown": shown,
         "regradings": _regradings(workspace)[:MAX_LISTED],
         "error": "",
     }
     if request.method == "POST":
         try:
-            return redirect("regraded", _ask(request, workspace, run).pk)
+            return redirect("regraded", _ask(request, workspace, run, version).pk)
         except ValueError as error:
             context["error"] = str(error)
     return render(request, "review/again.html", context)
 
 
-def _ask(request: HttpRequest, workspace: Workspace, run: Run | None) -> Regrading:
+def _version(request: HttpRequest, key: str) -> RubricVersion | None:
+    """The version of a rubric whose words are to be used."""
+    return version_for(request.user, key) if key else None
+
+
+@require_GET
+@login_required
+def again_words(request: HttpRequest) -> HttpResponse:
+    """The prompt's field, with the words of the version that was picked or the judge's own."""
+    workspace = _workspace(request)
+    of = request.GET.get("of", "")
+    run = _run(request, of.removeprefix("run:")) if of.startswith("run:") else None
+    run = run or reviewable_runs(request.user, workspace).first()
+    version, shown = _version(request, request.GET.get("rubric_version", "")), own_prompt(run.spec) if run else ""
+    return render(request, "review/_again_words.html", {"template": version.text if version else shown, "shown": shown})
+
+
+def _ask(request: HttpRequest, workspace: Workspace, run: Run | None, version: RubricVersion | None) -> Regrading:
     actor, data = signed_in(request), request.POST
     judge, template = _judge(request, data.get("judge", "")), data.get("template", "").replace("\r\n", "\n")
     if template.split() == data.get("shown", "").split():  # nobody edited it: the judge is asked in its own way
@@ -118,9 +140,11 @@ def _ask(request: HttpRequest, workspace: Workspace, run: Run | None) -> Regradi
     if run is None:
         rubric = data.get("of", "").removeprefix("set:")
         return services.grade_set_again(
-            actor=actor, workspace=workspace, rubric=rubric, judge=judge, template=template, n=n
+            actor=actor, workspace=workspace, rubric=rubric, judge=judge, template=template, version=version, n=n
         )
-    return services.grade_run_again(actor=actor, run=run, judge=judge, template=template, num_samples=num_samples, n=n)
+    return services.grade_run_again(
+        actor=actor, run=run, judge=judge, template=template, version=version, num_samples=num_samples, n=n
+    )
 
 
 @require_GET
@@ -128,7 +152,7 @@ def _ask(request: HttpRequest, workspace: Workspace, run: Run | None) -> Regradi
 def regraded(request: HttpRequest, regrading_id: int) -> HttpResponse:
     """What came of it, or how far it is."""
     visible = Regrading.objects.filter(pk=regrading_id, workspace__in=Workspace.objects.visible_to(request.user))
-    found = visible.select_related("job", "run__experiment", "workspace", "by").first()
+    found = visible.select_related("job", "run__experiment", "workspace", "by", "rubric_version__rubric").first()
     if found is None:
         raise Http404("There is no such grading, or it belongs to a workspace you are not a member of.")
     findings = Findings(found)
@@ -150,7 +174,11 @@ def _workspace(request: HttpRequest) -> Workspace:
 
 
 def _regradings(workspace: Workspace) -> QuerySet[Regrading]:
-    return Regrading.objects.filter(workspace=workspace).select_related("job", "run__experiment", "by").order_by("-at")
+    return (
+        Regrading.objects.filter(workspace=workspace)
+        .select_related("job", "run__experiment", "by", "rubric_version__rubric")
+        .order_by("-at")
+    )
 
 
 def _run(request: HttpRequest, text: str) -> Run:
