@@ -102,7 +102,7 @@ page.on("vitals", (vitals) => state.vitals(vitals));
 const samplesOf = debounce((step) => samples.ofStep(step), 200);
 byId("sample-step").addEventListener("click", () => scrubber.toNow());
 
-samples.load(config.samples);
+samples.load(config.samples, config.kinds);
 mountTabs(byId("tabs"), (shown) => {
   parts.show(shown);
   page.tell("shown", shown);

@@ -6,9 +6,19 @@
 import { announce } from "../js/shell.js";
 import { byId, debounce, el, fetchJson, fetchPart } from "./dom.js";
 import { mountReading } from "./reading.js";
+import { lineOf } from "./sample_line.js";
 import { mountSteps } from "./steps.js";
 
 const MAX_ROWS = 200;
+const PRACTICE = "practice";
+
+/** Where the list shows a sample: the newest step first, in a step what was answered, then the newest. */
+const placeOf = ({ step, rank, seq }) => [step, rank, seq];
+
+function isAbove(one, other) {
+  const apart = one.findIndex((value, index) => value !== other[index]);
+  return apart >= 0 && one[apart] > other[apart];
+}
 
 export class Samples {
   constructor(root, roles) {
@@ -16,11 +26,12 @@ export class Samples {
     this.roles = roles;
     this.list = byId("sample-list");
     this.pending = [];
+    this.kinds = {};
+    this.step = null;
     this.isHeld = false;
     this.isFiltered = false;
     this.next = null;
     this.asked = 0;
-    this.newest = 0;
     this.wire();
   }
 
@@ -37,13 +48,14 @@ export class Samples {
     this.list.addEventListener("keydown", (event) => this.move(event));
   }
 
-  load(rows) {
+  load(rows, kinds, next = rows.length >= 50 ? rows.at(-1).seq : null) {
     this.pending = [];
-    this.newest = rows[0]?.seq ?? 0;
-    this.next = rows.length >= 50 ? rows.at(-1).seq : null;
+    this.next = next;
+    this.kinds = kinds;
     this.list.replaceChildren(...rows.map((row) => this.row(row)));
     this.tellPending();
     this.tellEmpty();
+    this.tellKinds();
   }
 
   get filter() {
@@ -52,17 +64,21 @@ export class Samples {
     return { ...data, step: this.step ?? "" };
   }
 
+  /** Whether a new sample belongs to the kind that is listed. */
+  fits(row) {
+    const { kind } = this.filter;
+    return kind === "played" ? row.kind !== PRACTICE : kind === "" || row.kind === kind;
+  }
+
   async search() {
     const { filter } = this;
     const asked = (this.asked += 1);
-    this.isFiltered = Object.values(filter).some((value) => value !== "");
+    this.isFiltered = Object.entries(filter).some(([name, value]) => name !== "kind" && value !== "");
     this.list.setAttribute("aria-busy", "true");
-    const { rows, next } = await fetchJson(`${this.root}samples/`, filter);
+    const { rows, next, kinds } = await fetchJson(`${this.root}samples/`, filter);
     if (asked !== this.asked) return;
     this.list.removeAttribute("aria-busy");
-    this.load(rows);
-    this.next = next;
-    this.tellEmpty();
+    this.load(rows, kinds, next);
     announce(rows.length ? `${rows.length}${next ? " or more" : ""} samples` : "No sample matches");
   }
 
@@ -86,10 +102,11 @@ export class Samples {
   }
 
   add(rows) {
+    if (this.step === null) for (const { kind } of rows) this.kinds[kind] = (this.kinds[kind] ?? 0) + 1;
+    this.tellKinds();
     if (this.isFiltered) return;
-    const unseen = rows.filter((row) => row.seq > this.newest);
-    this.newest = unseen.at(-1)?.seq ?? this.newest;
-    this.pending.push(...unseen);
+    const listed = new Set([...this.list.children].map((item) => item.dataset.seq));
+    this.pending.push(...rows.filter((row) => this.fits(row) && !listed.has(String(row.seq))));
     this.flush();
   }
 
@@ -103,8 +120,7 @@ export class Samples {
   }
 
   showPending({ focus = false } = {}) {
-    const rows = this.pending.splice(0).slice(-MAX_ROWS).reverse();
-    this.list.prepend(...rows.map((row) => this.row(row, true)));
+    this.insert(this.pending.splice(0).sort((a, b) => (isAbove(placeOf(a), placeOf(b)) ? -1 : 1)).slice(0, MAX_ROWS));
     for (const old of [...this.list.children].slice(MAX_ROWS)) if (!old.querySelector("details[open]")) old.remove();
     if (this.list.children.length >= MAX_ROWS) this.next = Number(this.list.lastElementChild.dataset.seq);
     if (focus) {
@@ -113,6 +129,15 @@ export class Samples {
     }
     this.tellPending();
     this.tellEmpty();
+  }
+
+  /** Rows in order, each where it belongs among those that stand there. */
+  insert(rows) {
+    let below = this.list.firstElementChild;
+    for (const row of rows) {
+      while (below && isAbove(below.place, placeOf(row))) below = below.nextElementSibling;
+      this.list.insertBefore(this.row(row, true), below);
+    }
   }
 
   hold(isHeld) {
@@ -129,6 +154,22 @@ export class Samples {
     button.textContent = count === 1 ? "1 new sample" : `${count} new samples`;
   }
 
+  /** A chip for each kind that there is, with its number; none where all samples are of one kind. */
+  tellKinds() {
+    const total = Object.values(this.kinds).reduce((sum, count) => sum + count, 0);
+    const practice = this.kinds[PRACTICE] ?? 0;
+    const counts = { ...this.kinds, played: total - practice, "": practice ? total : 0 };
+    for (const label of byId("sample-kinds").querySelectorAll("label")) {
+      const { value, checked } = label.querySelector("input");
+      const count = counts[value] ?? 0;
+      const isAll = count === counts.played && !["played", PRACTICE, ""].includes(value);
+      label.hidden = !checked && (!count || isAll);
+      label.querySelector("[data-count]").textContent = count.toLocaleString("en");
+      if (value === "played") label.querySelector("[data-name]").textContent = practice ? "All but practice" : "All";
+    }
+    byId("sample-kinds").hidden = Object.values(this.kinds).filter(Boolean).length < 2;
+  }
+
   tellEmpty() {
     const empty = byId("samples-empty");
     empty.hidden = this.list.children.length > 0;
@@ -136,6 +177,7 @@ export class Samples {
       ? "No sample matches. Choose another kind, role or word."
       : "Samples appear here with the first step: what every role wrote, and what it was rewarded for.";
     byId("samples-more").hidden = this.next === null;
+    byId("sample-legend").hidden = this.list.querySelector(".answer-chip__said") === null;
   }
 
   move(event) {
@@ -151,42 +193,16 @@ export class Samples {
 
   row(row, isNew = false) {
     const body = el("div", { className: "sample-row__body" });
-    const details = el("details", {}, this.summary(row), body);
+    const details = el("details", {}, el("summary", {}, ...lineOf(row, this.roles)), body);
     details.addEventListener("toggle", () => {
       if (details.open) this.fill(body, row.seq);
       else this.flush();
     });
     const item = el("li", { className: "sample-row" }, details);
+    item.place = placeOf(row);
     item.dataset.seq = row.seq;
     if (isNew) item.dataset.new = "";
     return item;
-  }
-
-  summary(row) {
-    const chips = el("span", { className: "sample-row__chips" });
-    if (row.why) chips.append(chip(row.kept === false ? "rejected" : "discarded", "plain", row.why));
-    else if (row.kept === false) chips.append(chip("rejected", "plain"));
-    if (row.zero_signal) chips.append(chip("no signal", "plain", "None of its completions is better than another"));
-    if (row.layout !== "thread") chips.append(...shapeChips(row));
-    if (row.layout === "game") return this.titled(row, chips);
-    const judgesLast = row.roles.toSorted((a, b) => a.role.includes("judge") - b.role.includes("judge"));
-    for (const tally of judgesLast) {
-      const known = tally.right + tally.wrong;
-      if (tally.role.includes("judge")) {
-        if (row.disagrees) chips.append(chip(`judge wrong on ${row.disagrees} of ${known}`, "bad"));
-        else if (known) chips.append(chip("judge agrees", "good"));
-      } else if (known && tally.count > 1) {
-        chips.append(chip(`${tally.right} of ${known} right`, tally.right === known ? "good" : tally.right === 0 ? "bad" : "plain"));
-      }
-    }
-    return this.titled(row, chips);
-  }
-
-  titled(row, chips) {
-    return el("summary", {},
-      el("span", { className: "sample-row__step" }, el("span", { className: "visually-hidden" }, "step "), String(row.step)),
-      el("span", { className: "sample-row__title" }, row.title || "(untitled)"),
-      chips);
   }
 
   async fill(body, seq) {
@@ -203,21 +219,4 @@ export class Samples {
     }
     body.removeAttribute("aria-busy");
   }
-}
-
-/** What a sample is made of where it is no thread, and how a game ended. */
-function shapeChips(row) {
-  if (row.layout === "pairs") return [chip(counted(row.num_pairs, "pair"), "plain")];
-  if (row.layout === "tree") return [chip(counted(row.num_turns, "node"), "plain")];
-  const illegal = row.roles.reduce((total, tally) => total + tally.wrong, 0);
-  const chips = [chip(counted(row.num_turns, "move"), "plain")];
-  if (illegal) chips.push(chip(`${illegal} not legal`, "bad"));
-  if (row.result !== null && !row.title.includes(row.result)) chips.push(chip(row.result, "plain"));
-  return chips;
-}
-
-const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
-
-function chip(text, tone, title = "") {
-  return el("span", { className: `chip chip--${tone}`, title }, text);
 }

@@ -141,6 +141,33 @@ def test_samples_are_filtered_and_searched(visit: Visit, run: Run, ada: User) ->
     expect(page.locator("#samples-empty")).to_contain_text("No sample matches")
 
 
+def test_answers_are_chips_and_practice_waits_behind_its_own(visit: Visit, run: Run, ada: User) -> None:
+    turn = {"role": "solver", "text": "text", "parsed": "17", "reward": 0.5, "num_tokens": 4}
+    verdict = {"role": "judge", "text": "text", "parsed": "9", "parent": 0, "correct": False}
+    answered = {"turns": [{**turn, "correct": False}, verdict, {**turn, "parsed": "19", "correct": True}]}
+    practised = {"turns": [{"role": "judge", "text": "text", "reward": 1.0}], "practice": True}
+    tell(run, [sample(1, "asked", **answered), sample(2, "rehearsed", **practised)])
+    page = open_run(visit, run, ada)
+    rows = page.locator("#sample-list > li")
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("1 of 2 right")
+    expect(rows.first.locator(".answer-chip")).to_have_text([re.compile("17.*0.50.*9.*4"), re.compile("19.*0.50.*4")])
+    tell(run, [sample(3, "rehearsed again", **practised)])
+    practice = page.locator("#sample-kinds label", has=page.locator("[value=practice]"))
+    expect(practice).to_have_text(re.compile(r"Practice\s+2"))
+    expect(rows).to_have_count(1)
+    practice.click()
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("judge practice")
+    page.locator("#sample-kinds label", has_text="Everything").click()
+    expect(rows.locator(".sample-row__title")).to_have_text(["asked", "rehearsed again", "rehearsed"])
+    tell(run, [sample(4, "asked late", **answered)])
+    page.mouse.move(5, 5)
+    page.locator("#freeze").focus()
+    expect(rows.locator(".sample-row__title")).to_have_text(["asked late", "asked", "rehearsed again", "rehearsed"])
+    visit.expect_accessible()
+
+
 def test_a_zoom_survives_new_points(visit: Visit, run: Run, ada: User) -> None:
     tell(run, metric_events(40))
     page = open_run(visit, run, ada)

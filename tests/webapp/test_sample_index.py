@@ -45,6 +45,10 @@ ODD = [
         facts={"reference": "What is 1?", "solved": 0.25, "kept": False},
     ),
     sample(turn(), facts={"solved": True, "result": 3.0, "reject_reason": "no question tag"}),
+    sample(turn("judge"), facts={"practice": True}),
+    sample(turn("judge"), practice=True),
+    sample(turn("demonstration", correct=True), turn("player", correct=False)),
+    sample(turn("demonstration", correct=True)),
 ]
 
 
@@ -63,6 +67,9 @@ def test_the_backfill_finds_what_storing_finds(run: Run) -> None:
     Sample.objects.all().delete()
     with connection.cursor() as cursor:
         cursor.execute(import_module("webapp.telemetry.migrations.0002_samples").BACKFILL)
+        later = import_module("webapp.telemetry.migrations.0005_sample_kinds")
+        cursor.execute(later.FILL)
+        cursor.execute(later.ANSWERS)
     for old, new in zip(rows(run), stored, strict=True):
         assert old == {**new, "roles": old["roles"], "reward_mean": old["reward_mean"]}
         assert old["reward_mean"] == pytest.approx(new["reward_mean"])

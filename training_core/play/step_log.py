@@ -90,10 +90,16 @@ class StepLog:
         self._frontier.asked(found, ill_posed=ill_posed)
 
     def new_sample(
-        self, episode: str, title: str, *, parent: str | None = None, **facts: str | float | bool | None
+        self,
+        episode: str,
+        title: str,
+        *,
+        parent: str | None = None,
+        practice: bool = False,
+        **facts: str | float | bool | None,
     ) -> SampleData:
         """Begin a sample; its turns are appended by the episode. ``parent`` is the question that its question was made from."""
-        sample = SampleData(episode=episode, title=title, turns=[], parent=parent, facts=facts)
+        sample = SampleData(episode=episode, title=title, turns=[], parent=parent, practice=practice, facts=facts)
         self.samples.append(sample)
         return sample
 

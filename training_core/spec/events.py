@@ -129,6 +129,8 @@ class SampleData(_Data):
     """The question that this one was made from."""
     discarded: str | None = None
     """Why nothing of this sample counts: a rejected question, a text that cannot be read, a tie."""
+    practice: bool = False
+    """A role rehearsed by itself on something old; nothing was asked of the others."""
     layout: Literal["thread", "game", "pairs", "tree"] = "thread"
     """How a reader wants it: replies below what they answer, moves with their scenes, pairs side by side, or a search tree."""
     pairs: list[PairView] = Field(default_factory=list)

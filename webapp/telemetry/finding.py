@@ -12,14 +12,24 @@ from django.db.models.expressions import RawSQL
 from webapp.review.models import Mark
 from webapp.telemetry.lens import Lens
 from webapp.telemetry.models import Sample
-from webapp.telemetry.sample_index import words
+from webapp.telemetry.sample_index import SampleKind, words
 
-MAX_TEXT, MAX_ROLE = 200, 80
+MAX_TEXT, MAX_ROLE, _MAX_KIND = 200, 80, 10
 _MIN_PREFIX = 3
 """Words of at least so many letters find the longer words that begin with them."""
 _FEW = 300
 _CHUNK = re.compile(r'"([^"]*)"?|(\S+)')
 
+PLAYED = "played"
+KINDS = {
+    PLAYED: "All but practice",
+    SampleKind.QUESTION: "Questions",
+    SampleKind.PROPOSAL: "New questions",
+    SampleKind.GAME: "Games",
+    SampleKind.SEARCH: "Searches",
+    SampleKind.PRACTICE: "Practice",
+}
+"""What samples are, by the method's play."""
 SHOW = {
     "all": "All samples",
     "disagreement": "Judge against the truth",
@@ -44,8 +54,8 @@ _KINDS = {
     "marked": Q(Exists(Mark.objects.filter(run=OuterRef("run_id"), episode=OuterRef("episode")))),
 }
 ORDERS = {
-    "newest": ("-seq",),
-    "oldest": ("seq",),
+    "newest": ("-step", "-rank", "-seq"),
+    "oldest": ("step", "-rank", "seq"),
     "best": (F("reward_mean").desc(nulls_last=True), "-seq"),
     "worst": (F("reward_mean").asc(nulls_last=True), "-seq"),
     "spread": ((F("reward_max") - F("reward_min")).desc(nulls_last=True), "-seq"),
@@ -65,9 +75,12 @@ def shown_kinds(lens: Lens, *, for_team: bool = True) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleFilter:
-    """Which samples to list: ``SampleFilter(show="wrong", role="solver", text="17")``; ``SHOW`` names the kinds."""
+    """Which samples to list: ``SampleFilter(kind="game", show="wrong", role="solver", text="17")``."""
 
+    kind: str = ""
+    """One of ``KINDS``; empty for samples of every kind."""
     show: str = "all"
+    """One of ``SHOW``."""
     role: str = ""
     step: int | None = None
     step_from: int | None = None
@@ -82,6 +95,7 @@ class SampleFilter:
     def from_query(cls, given: Mapping[str, str]) -> Self:
         """The filter that an address names; what makes no sense reads as not given."""
         return cls(
+            kind=given.get("kind", "")[:_MAX_KIND],
             show=given.get("show", "all"),
             role=given.get("role", "")[:MAX_ROLE],
             step=whole(given.get("step", "")),
@@ -107,6 +121,8 @@ class SampleFilter:
 def matching(rows: QuerySet[Sample], wanted: SampleFilter) -> QuerySet[Sample]:
     """Those of the rows that fit."""
     exact: dict[str, Any] = {
+        "rank__gt": 0 if wanted.kind == PLAYED else None,
+        "kind": wanted.kind if wanted.kind in KINDS and wanted.kind != PLAYED else None,
         "step": wanted.step,
         "step__gte": wanted.step_from,
         "step__lte": wanted.step_to,
@@ -125,6 +141,25 @@ def matching(rows: QuerySet[Sample], wanted: SampleFilter) -> QuerySet[Sample]:
     # In no order the index of words answers at once; where a few hits are all, none has to be looked for along the order.
     few = list(hits.order_by().values_list("run_id", "seq")[: _FEW + 1])
     return hits if len(few) > _FEW else rows.filter(pk__in=few)
+
+
+Place = tuple[int, int, int]
+"""Where a list shows a sample: its step, rank and seq, the highest first."""
+
+
+def below(rows: QuerySet[Sample], place: Place) -> QuerySet[Sample]:
+    """Those that a list with the newest first shows after the place."""
+    return rows.alias(is_below=_compared("<", place)).filter(is_below=True)
+
+
+def above(rows: QuerySet[Sample], place: Place) -> QuerySet[Sample]:
+    """Those that it shows before the place."""
+    return rows.alias(is_above=_compared(">", place)).filter(is_above=True)
+
+
+def _compared(sign: str, place: Place) -> RawSQL:
+    here = "(telemetry_sample.step, telemetry_sample.rank, telemetry_sample.seq)"
+    return RawSQL(f"{here} {sign} (%s, %s, %s)", place, output_field=BooleanField())  # noqa: S611 - a constant
 
 
 def text_query(text: str) -> str | None:

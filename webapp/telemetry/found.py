@@ -12,6 +12,7 @@ from webapp.telemetry.finding import ORDERS, SampleFilter, hit_pattern, matching
 from webapp.telemetry.lens import Lens, lens_of
 from webapp.telemetry.models import Event, Sample
 from webapp.telemetry.rows import ROW, sample_row
+from webapp.telemetry.selectors import with_turns
 
 PAGE, MOST_COUNTED = 30, 1000
 MAX_PAGES = 400
@@ -73,7 +74,7 @@ def found_in(runs: Sequence[Run], wanted: SampleFilter, *, order: str, page: int
             row=sample_row(row["seq"], row["step"], row),
             snippet=snippets.get((row["run_id"], row["seq"])),
         )
-        for row in rows
+        for row in with_turns(rows)
     ]
     return FoundPage(found=found, count=count, number=page)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection
-from django.db.models import Avg, Count, F, Max, Min, Q
+from django.db.models import Avg, Count, F, Max, Min, Q, QuerySet
 from django.http import Http404
 
 from webapp.accounts.models import User
@@ -34,11 +34,17 @@ ORDERS = {
 }
 
 
+def played(run: Run) -> QuerySet[Sample]:
+    """The run's samples without practice, which asks nothing of anybody."""
+    return Sample.objects.filter(run=run, rank__gt=0)
+
+
 def groups(run: Run, wanted: SampleFilter, order: str = "newest") -> list[dict[str, Any]]:
     """The questions of the newest ``WINDOW`` samples that fit: how often, when and how well they were answered."""
-    newest = matching(Sample.objects.filter(run=run), wanted).order_by("-seq").values("seq")[:WINDOW]
+    newest = matching(played(run), wanted).order_by("-seq").values("seq")[:WINDOW]
     rows = (
-        Sample.objects.filter(run=run, seq__in=newest)
+        played(run)
+        .filter(seq__in=newest)
         .values("group_key")
         .annotate(
             title=Max("title"),
@@ -82,7 +88,7 @@ class Compared:
 
 def question_of(run: Run, key: str) -> dict[str, Any]:
     """A question of the run in numbers, or 404."""
-    rows = Sample.objects.filter(run=run, group_key=key)
+    rows = played(run).filter(group_key=key)
     found = rows.aggregate(
         title=Max("title"),
         layout=Max("layout"),
@@ -101,7 +107,8 @@ def question_of(run: Run, key: str) -> dict[str, Any]:
 def history(run: Run, key: str) -> list[dict[str, Any]]:
     """How the question fared by step, the newest ``MOST_POINTS`` steps, oldest first."""
     rows = (
-        Sample.objects.filter(run=run, group_key=key)
+        played(run)
+        .filter(group_key=key)
         .values("step")
         .annotate(solved=Avg("solved"), reward=Avg("reward_mean"), count=Count("seq"))
         .order_by("-step")[:MOST_POINTS]
@@ -111,7 +118,7 @@ def history(run: Run, key: str) -> list[dict[str, Any]]:
 
 def occasions(run: Run, key: str, lens: Lens, *, before: int | None = None) -> list[Occasion]:
     """The samples with this question, newest first, each with its answers."""
-    rows = Sample.objects.filter(run=run, group_key=key)
+    rows = played(run).filter(group_key=key)
     if before is not None:
         rows = rows.filter(seq__lt=before)
     seqs = list(rows.order_by("-seq").values_list("seq", flat=True)[:MOST_OCCASIONS])
@@ -169,7 +176,7 @@ def other_runs(user: User | AnonymousUser, run: Run, key: str) -> list[dict[str,
     """Further runs of the run's workspace that met the question, with how they fared."""
     near = runs_visible_to(user).filter(experiment__workspace=run.experiment.workspace).exclude(pk=run.pk)
     rows = (
-        Sample.objects.filter(group_key=key, run__in=near.order_by().values("pk"))
+        Sample.objects.filter(group_key=key, rank__gt=0, run__in=near.order_by().values("pk"))
         .values("run_id")
         .annotate(count=Count("seq"), solved=Avg("solved"), reward=Avg("reward_mean"), last_step=Max("step"))
         .order_by("-count")[:MOST_TWINS]
@@ -187,10 +194,10 @@ def partners(user: User | AnonymousUser, run: Run) -> Sequence[Run]:
 _TWINS = """
 WITH mine AS (
     SELECT group_key, max(title) AS title, count(*) AS num, avg(solved) AS solved, avg(reward_mean) AS reward
-    FROM telemetry_sample WHERE run_id = %(run)s GROUP BY group_key
+    FROM telemetry_sample WHERE run_id = %(run)s AND rank > 0 GROUP BY group_key
 ), theirs AS (
     SELECT group_key, count(*) AS num, avg(solved) AS solved, avg(reward_mean) AS reward
-    FROM telemetry_sample WHERE run_id = %(other)s GROUP BY group_key
+    FROM telemetry_sample WHERE run_id = %(other)s AND rank > 0 GROUP BY group_key
 ), both_met AS (
     SELECT group_key, mine.title, mine.num, theirs.num, mine.solved, theirs.solved, mine.reward, theirs.reward,
            abs(CASE WHEN %(by)s = 'solved' THEN mine.solved - theirs.solved ELSE mine.reward - theirs.reward END) AS gap

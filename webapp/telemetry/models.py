@@ -78,6 +78,10 @@ class Sample(models.Model):
     title = models.TextField()
     """The first characters of the question."""
     layout = models.CharField(max_length=8)
+    kind = models.CharField(max_length=8, db_default="question")
+    """What was played, a ``sample_index.SampleKind``."""
+    rank = models.PositiveSmallIntegerField(db_default=2)
+    """How far up among the samples of its step a list shows it: 2 where somebody answered, 1 where nobody did, 0 for practice."""
     group_key = models.CharField(max_length=16)
     """Equal for samples of one question, in every run: ``sample_index.group_key``."""
     parent_key = models.CharField(max_length=16, blank=True)
@@ -111,7 +115,7 @@ class Sample(models.Model):
 
     class Meta:
         indexes: ClassVar = [
-            models.Index(fields=["run", "step", "seq"], name="sample_by_step"),
+            models.Index(fields=["run", "step", "rank", "seq", "kind"], name="sample_in_order"),
             models.Index(fields=["run", "group_key", "seq"], name="sample_by_group"),
             models.Index(fields=["run", "parent_key"], name="sample_by_parent", condition=~models.Q(parent_key="")),
             GinIndex(fields=["search"], name="sample_words"),
@@ -122,9 +126,12 @@ class Sample(models.Model):
 
 
 class RunSummary(models.Model):
-    """Every metric of a run in seven numbers, so that lists of runs show and sort by any of them without reading points."""
+    """Every metric of a run in seven numbers, so that lists of runs show and sort by any of them without reading points; its samples
+    counted by kind."""
 
     run = models.OneToOneField(Run, on_delete=models.CASCADE, primary_key=True, related_name="summary")
+    samples = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
+    """How many samples there are of each kind: ``{"question": 320, "practice": 64}``."""
     metrics = models.JSONField(default=dict)
     """By name ``[first, last, last_step, lowest, highest, sum, count]``; see ``webapp.telemetry.summary``."""
 

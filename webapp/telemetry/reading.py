@@ -6,12 +6,12 @@ from webapp.telemetry.lens import Lens
 from webapp.telemetry.moves import read_moves
 from webapp.telemetry.pairs import outside, read_pairs
 from webapp.telemetry.rows import is_proposer
-from webapp.telemetry.sample_index import group_key, is_without_signal
+from webapp.telemetry.sample_index import SampleKind, group_key, is_without_signal, kind_of
 from webapp.telemetry.siblings import siblings_of
 from webapp.telemetry.trees import read_tree
 from webapp.telemetry.turns import entries, read_turns
 
-_SHOWN_ELSEWHERE = frozenset({"reference", "reject_reason"})
+_SHOWN_ELSEWHERE = frozenset({"reference", "reject_reason", "practice"})
 """Facts of earlier versions that have a place of their own now."""
 
 
@@ -22,6 +22,7 @@ def read_sample(data: dict[str, Any], lens: Lens) -> dict[str, Any]:
     read: dict[str, Any] = {
         "discarded": data.get("discarded") or facts.get("reject_reason"),
         "is_without_signal": is_without_signal(data["turns"]),
+        "is_practice": kind_of(data) == SampleKind.PRACTICE,
         "facts": {name: value for name, value in facts.items() if name not in _SHOWN_ELSEWHERE},
         "parent": data.get("parent") or facts.get("reference"),
         "parent_key": group_key(str(data.get("parent") or facts.get("reference") or "")),

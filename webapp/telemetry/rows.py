@@ -1,7 +1,8 @@
 """What travels to a page: events in full where they are small, index rows where they carry text to read."""
 
 import math
-from typing import Any, TypedDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypedDict
 
 from training_core.spec.events import EventKind
 from webapp.telemetry.marks import event_mark
@@ -12,6 +13,8 @@ ROW = (
     "episode",
     "title",
     "layout",
+    "kind",
+    "rank",
     "group_key",
     "made",
     "kept",
@@ -28,6 +31,25 @@ ROW = (
     "roles",
 )
 """Columns of a sample's index row that its line in a list is made of."""
+
+
+MOST_ANSWERS = 16
+"""Answers that a line shows as chips."""
+
+
+class Answer(NamedTuple):
+    """An answer as its chip: ``Answer("solver", "17", 0.98, True, 12, "9", True)``."""
+
+    role: str
+    said: str | None
+    """What was read out of the text, its first characters."""
+    reward: float | None
+    right: bool | None
+    num_tokens: int
+    verdict: str | None
+    """What the first judge said of it, its first characters."""
+    agrees: bool | None
+    """Whether that is in line with the truth."""
 
 
 class RoleTally(TypedDict):
@@ -48,6 +70,16 @@ def is_judge(role: str) -> bool:
 def is_proposer(role: str) -> bool:
     """Whether ``correct`` on this role's turns means that its question is well-posed."""
     return "propos" in role
+
+
+def is_answering(role: str) -> bool:
+    """Whether a role answers, rather than asking, judging or being given from outside."""
+    return not (is_judge(role) or is_proposer(role) or is_given(role))
+
+
+def is_given(role: str) -> bool:
+    """Whether its texts come from outside, to be imitated or compared with."""
+    return "demonstration" in role
 
 
 def wire_event(event: Event) -> dict[str, Any]:
@@ -74,14 +106,30 @@ def wire_event(event: Event) -> dict[str, Any]:
 
 
 def sample_row(seq: int, step: int, found: dict[str, Any]) -> dict[str, Any]:
-    """The line that stands for a sample in the stream; ``found`` has the ``ROW`` columns of its index row."""
+    """The line that stands for a sample in the stream; ``found`` has the ``ROW`` columns of its index row, and its turns in brief."""
+    answers = answers_of(found.get("turns") or ())
     return {
         "seq": seq,
         "step": step,
         **{name: found[name] for name in ROW if name not in {"discard_reason", "result"}},
         "why": found["discard_reason"] or None,
         "result": found["result"] or None,
+        "num_answers": len(answers),
+        "answers": answers[:MOST_ANSWERS],
     }
+
+
+def answers_of(turns: Sequence[Sequence[Any]]) -> list[Answer]:
+    """The answers among turns in brief: ``[role, read, reward, right, tokens, parent]``; each with the first verdict on it."""
+    verdicts: dict[int, tuple[str | None, bool | None]] = {}
+    for role, said, _, correct, _, parent in turns:
+        if is_judge(role) and parent is not None:
+            verdicts.setdefault(parent, (said, correct))
+    return [
+        Answer(role, said, _rounded(reward), correct, tokens or 0, *verdicts.get(place, (None, None)))
+        for place, (role, said, reward, correct, tokens, _) in enumerate(turns)
+        if is_answering(role) or is_given(role)
+    ]
 
 
 def tally(turns: list[dict[str, Any]]) -> list[RoleTally]:
@@ -99,6 +147,10 @@ def tally(turns: list[dict[str, Any]]) -> list[RoleTally]:
     for role, values in rewards.items():
         rows[role]["reward"] = round(sum(values) / len(values), 3)
     return list(rows.values())
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def log_row(event: Event) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import md5
 from typing import Any
 
-from webapp.telemetry.rows import RoleTally, finite, is_judge, is_proposer, tally
+from webapp.telemetry.rows import RoleTally, finite, is_answering, is_judge, is_proposer, tally
 
 MAX_TITLE, MAX_REASON = 300, 300
 MAX_WORD, MAX_WORDS = 60, 40_000
@@ -16,6 +17,23 @@ _SPACES = re.compile(r"[ \t\n\r\f\v]+")
 _WORD = re.compile(r"\w+")
 
 
+class SampleKind(StrEnum):
+    """What was played in a sample, whatever the method. Pages call them by ``finding.KINDS``."""
+
+    QUESTION = "question"
+    """A question that was there before, and what was answered."""
+    PROPOSAL = "proposal"
+    """A question that somebody made, and what was answered."""
+    GAME = "game"
+    SEARCH = "search"
+    """A question and the tree of its answers."""
+    PRACTICE = "practice"
+    """A role rehearsed by itself."""
+
+
+_KIND_OF_LAYOUT = {"game": SampleKind.GAME, "tree": SampleKind.SEARCH}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Findings:
     """A sample's row but for run, seq and step, in the columns of ``models.Sample``."""
@@ -23,6 +41,8 @@ class Findings:
     episode: str
     title: str
     layout: str
+    kind: str
+    rank: int
     group_key: str
     parent_key: str
     made: bool
@@ -50,17 +70,20 @@ def findings(data: dict[str, Any]) -> Findings:
     facts: dict[str, Any] = data.get("facts") or {}
     title, parent = str(data["title"]), data.get("parent") or facts.get("reference")
     roles = tally(turns)
-    answering = [row for row in roles if not is_judge(row["role"]) and not is_proposer(row["role"])]
+    answering = [row for row in roles if is_answering(row["role"])]
     num_right, num_wrong = sum(row["right"] for row in answering), sum(row["wrong"] for row in answering)
     rewards = [float(turn["reward"]) for turn in turns if finite(turn.get("reward")) is not None]
     kept = facts.get("kept")
+    kind = kind_of(data)
     return Findings(
         episode=str(data["episode"]),
         title=title[:MAX_TITLE],
         layout=str(data.get("layout") or "thread"),
+        kind=kind,
+        rank=0 if kind == SampleKind.PRACTICE else 1 + any(is_answering(row["role"]) for row in roles),
         group_key=group_key(title),
         parent_key=group_key(str(parent)) if parent else "",
-        made=bool(turns) and is_proposer(str(turns[0]["role"])),
+        made=is_made(turns),
         kept=kept if isinstance(kept, bool) else None,
         discard_reason=_discard_reason(data, facts)[:MAX_REASON],
         zero_signal=is_without_signal(turns),
@@ -77,6 +100,19 @@ def findings(data: dict[str, Any]) -> Findings:
         roles=roles,
         search=" ".join(f"{word}:{place}" for word, place in _placed(_texts(title, turns))),
     )
+
+
+def kind_of(data: dict[str, Any]) -> SampleKind:
+    """Told by what the sample is made of, so that no method has to be known."""
+    if data.get("practice") or (data.get("facts") or {}).get("practice") is True:
+        return SampleKind.PRACTICE
+    shape = _KIND_OF_LAYOUT.get(str(data.get("layout")))
+    return shape or (SampleKind.PROPOSAL if is_made(data["turns"]) else SampleKind.QUESTION)
+
+
+def is_made(turns: list[dict[str, Any]]) -> bool:
+    """Whether the question was made in this sample."""
+    return bool(turns) and is_proposer(str(turns[0]["role"]))
 
 
 def group_key(question: str) -> str:

@@ -13,7 +13,7 @@ from webapp.experiments.selectors import run_for, runs_visible_to
 from webapp.fleet.folders import run_folder
 from webapp.pages.requests import signed_in
 from webapp.telemetry import genealogy, groups, novelty, selectors
-from webapp.telemetry.finding import SHOW, SampleFilter, shown_kinds, whole
+from webapp.telemetry.finding import KINDS, PLAYED, SHOW, SampleFilter, shown_kinds, whole
 from webapp.telemetry.found import found_in
 from webapp.telemetry.lens import Lens, lens_of
 from webapp.telemetry.rows import is_proposer
@@ -35,7 +35,9 @@ MOST_RUNS = 200
 def find(request: HttpRequest, seen: Viewing) -> HttpResponse:
     """The samples of a run that fit, with an address of its own for every filter."""
     lens = lens_of(seen.run)
-    return _list(request, seen, {"show": shown_kinds(lens), "roles": lens.roles, "runs": [seen.run]})
+    there = {PLAYED, *selectors.num_samples(seen.run)}
+    kinds = {kind: title for kind, title in KINDS.items() if kind in there}
+    return _list(request, seen, {"kinds": kinds, "show": shown_kinds(lens), "roles": lens.roles, "runs": [seen.run]})
 
 
 @require_GET
@@ -48,7 +50,7 @@ def search(request: HttpRequest) -> HttpResponse:
     if workspace:
         runs = runs.filter(experiment__workspace__slug=workspace)
     found = list(runs[:MOST_RUNS])
-    context = {"show": SHOW, "runs": found, "workspaces": workspaces_for(user), "workspace": workspace}
+    context = {"kinds": KINDS, "show": SHOW, "runs": found, "workspaces": workspaces_for(user), "workspace": workspace}
     return _list(request, None, context)
 
 

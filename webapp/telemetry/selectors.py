@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db.models import JSONField, Min, QuerySet
+from django.db.models import Count, JSONField, Min, QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import Http404
 
 from training_core.spec.events import EventKind
 from webapp.experiments.models import Run
-from webapp.telemetry.finding import SampleFilter, matching
+from webapp.telemetry.finding import ORDERS, Place, SampleFilter, above, below, matching
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.marks import marks
-from webapp.telemetry.models import Event, Sample
+from webapp.telemetry.models import Event, RunSummary, Sample
 from webapp.telemetry.rows import ROW, log_row, sample_row
 from webapp.telemetry.series import Series, metric_names, metric_series, stacked_series
 from webapp.telemetry.state import run_state
@@ -41,10 +41,17 @@ __all__ = [
 BATCH = 500
 MAX_PAGE = 200
 
+# A sample's turns in brief, see ``rows.answers_of``; none of a game, whose moves are no answers.
+_TURNS = """
+CASE WHEN telemetry_event.data->>'layout' = 'game' THEN NULL ELSE (
+    SELECT jsonb_agg(jsonb_build_array(turn->'role', left(turn->>'parsed', 16), turn->'reward', turn->'correct',
+                                       turn->'num_tokens', turn->'parent') ORDER BY place)
+    FROM jsonb_array_elements(telemetry_event.data->'turns') WITH ORDINALITY AS listed(turn, place) WHERE place <= 200) END
+"""
 # What a socket or a list needs of an event: no completion texts, no boards, no held-out items, no tracebacks.
 _SLIM = f"""
 CASE telemetry_event.kind
-WHEN 'sample' THEN (SELECT to_jsonb(found) FROM (SELECT {", ".join(ROW)} FROM telemetry_sample AS sample
+WHEN 'sample' THEN (SELECT to_jsonb(found) FROM (SELECT {", ".join(ROW)}, {_TURNS} AS turns FROM telemetry_sample AS sample
     WHERE sample.run_id = telemetry_event.run_id AND sample.seq = telemetry_event.seq) AS found)
 WHEN 'evaluation' THEN telemetry_event.data - 'items'
 WHEN 'state' THEN telemetry_event.data - 'traceback'
@@ -87,12 +94,39 @@ def position(run: Run) -> dict[str, int]:
 def samples(
     run: Run, wanted: SampleFilter | None = None, *, before: int | None = None, limit: int = 50
 ) -> list[dict[str, Any]]:
-    """Index rows, newest first. ``before`` is the seq of the last row of the page above."""
-    found = matching(Sample.objects.filter(run=run), wanted or SampleFilter()).order_by("-seq")
+    """Lines of samples, the newest step first, and in a step what was answered. ``before`` is the seq of the line above."""
+    found = matching(Sample.objects.filter(run=run), wanted or SampleFilter())
     if before is not None:
-        found = found.filter(seq__lt=before)
-    rows = found.values("seq", "step", *ROW)[: min(limit, MAX_PAGE)]
-    return [sample_row(row["seq"], row["step"], row) for row in rows]
+        found = below(found, _place(run, before))
+    rows = list(found.order_by(*ORDERS["newest"]).values("run_id", "seq", "step", *ROW)[: min(limit, MAX_PAGE)])
+    return [sample_row(row["seq"], row["step"], row) for row in with_turns(rows)]
+
+
+def with_turns(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Index rows with the ``turns`` of their samples in brief."""
+    events = Event.objects.filter(pk__in=[(row["run_id"], row["seq"]) for row in rows])
+    turns = RawSQL(_TURNS, (), output_field=JSONField())  # noqa: S611 - a constant
+    found = {(run_id, seq): brief for run_id, seq, brief in events.values_list("run_id", "seq", turns)}
+    return [{**row, "turns": found.get((row["run_id"], row["seq"]))} for row in rows]
+
+
+def num_samples(run: Run, step: int | None = None) -> dict[str, int]:
+    """How many samples of each kind the run, or one step of it, has."""
+    if step is None:
+        counted = RunSummary.objects.filter(run=run).values_list("samples", flat=True).first()
+        return counted or {}
+    rows = Sample.objects.filter(run=run, step=step).order_by().values_list("kind").annotate(count=Count("seq"))
+    return dict(rows)
+
+
+def _place(run: Run, seq: int) -> Place:
+    """Where a list shows a sample; of one that is gone, before the oldest of what is still there."""
+    found = Sample.objects.filter(run=run, seq=seq).values_list("step", "rank", "seq").first()
+    return (
+        found
+        or Sample.objects.filter(run=run, seq__lt=seq).order_by("-seq").values_list("step", "rank", "seq").first()
+        or (0, 0, 0)
+    )
 
 
 def sample(run: Run, seq: int) -> Event:
@@ -104,10 +138,10 @@ def sample(run: Run, seq: int) -> Event:
 
 
 def neighbours(run: Run, seq: int, wanted: SampleFilter | None = None) -> tuple[int | None, int | None]:
-    """The samples written just before and just after ``seq``, of those that fit."""
-    rows = matching(Sample.objects.filter(run=run), wanted or SampleFilter())
-    older = rows.filter(seq__lt=seq).order_by("-seq").values_list("seq", flat=True).first()
-    newer = rows.filter(seq__gt=seq).order_by("seq").values_list("seq", flat=True).first()
+    """The samples that a list shows just below and just above ``seq``, of those that fit."""
+    rows, here = matching(Sample.objects.filter(run=run), wanted or SampleFilter()), _place(run, seq)
+    older = below(rows, here).order_by("-step", "-rank", "-seq").values_list("seq", flat=True).first()
+    newer = above(rows, here).order_by("step", "rank", "seq").values_list("seq", flat=True).first()
     return older, newer
 
 

@@ -1,19 +1,21 @@
-"""Each metric of a run in seven numbers, kept up with every batch of events: exact, and small enough for lists.
+"""Each metric of a run in seven numbers, and its samples by kind, kept up with every batch of events: exact, and small enough for lists.
 
 By name: the first and the last value, the step of the last, the lowest, the highest, the sum and the count of all points.
 """
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Count
 
 from webapp.telemetry.lines import Line
-from webapp.telemetry.models import RunSummary
+from webapp.telemetry.models import RunSummary, Sample
 
 _FROM_EVENTS = """
 SELECT said.key, (array_agg(said.value::float8 ORDER BY seq))[1], (array_agg(said.value::float8 ORDER BY seq DESC))[1],
@@ -23,8 +25,8 @@ FROM telemetry_event CROSS JOIN LATERAL jsonb_each_text(data->'values') AS said
 WHERE run_id = %s AND kind = 'metric' AND said.value IS NOT NULL GROUP BY said.key
 """
 _KEEP = """
-INSERT INTO telemetry_runsummary (run_id, metrics) VALUES (%s, %s::jsonb)
-ON CONFLICT (run_id) DO UPDATE SET metrics = EXCLUDED.metrics
+INSERT INTO telemetry_runsummary (run_id, metrics, samples) VALUES (%s, %s::jsonb, %s::jsonb)
+ON CONFLICT (run_id) DO UPDATE SET metrics = EXCLUDED.metrics, samples = EXCLUDED.samples
 """
 FIRST, LAST, LAST_STEP, LOW, HIGH, SUM, COUNT = range(7)
 Numbers = list[Any]
@@ -45,15 +47,17 @@ class Digest:
 
 def keep(run_id: UUID, lines: Sequence[Line], *, rewound: bool) -> None:
     """Take new events in; after a rewind everything is counted anew. Needs the run's row to be locked."""
+    kinds = Counter(line.findings.kind for line in lines if line.findings)
     if rewound:
-        found = _counted_anew(run_id)
-    elif any(line.metrics for line in lines):
-        kept = RunSummary.objects.filter(run_id=run_id).values_list("metrics", flat=True).first()
-        found = extended(kept or {}, ((line.step, line.metrics) for line in lines))
+        metrics, samples = _counted_anew(run_id), _samples_anew(run_id)
+    elif kinds or any(line.metrics for line in lines):
+        kept = RunSummary.objects.filter(run_id=run_id).first() or RunSummary(metrics={}, samples={})
+        metrics = extended(kept.metrics, ((line.step, line.metrics) for line in lines))
+        samples = dict(Counter(kept.samples) + kinds)
     else:
         return
     with connection.cursor() as cursor:
-        cursor.execute(_KEEP, [run_id, json.dumps(found)])
+        cursor.execute(_KEEP, [run_id, json.dumps(metrics), json.dumps(samples)])
 
 
 def extended(summary: Mapping[str, Numbers], new: Iterable[tuple[int, Mapping[str, float]]]) -> dict[str, Numbers]:
@@ -92,6 +96,10 @@ def _counted_anew(run_id: UUID) -> dict[str, Numbers]:
     with connection.cursor() as cursor:
         cursor.execute(_FROM_EVENTS, [run_id])
         return {name: [*values[:-2], _finite(values[-2]), values[-1]] for name, *values in cursor.fetchall()}
+
+
+def _samples_anew(run_id: UUID) -> dict[str, int]:
+    return dict(Sample.objects.filter(run_id=run_id).order_by().values_list("kind").annotate(count=Count("seq")))
 
 
 def _finite(value: float) -> float:

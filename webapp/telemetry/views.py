@@ -15,10 +15,11 @@ from webapp.experiments.services import revoke_share_link
 from webapp.pages.requests import signed_in
 from webapp.telemetry import moments, selectors
 from webapp.telemetry.doctor import alerts
-from webapp.telemetry.finding import OF_THE_TEAM, SampleFilter, hit_pattern, shown_kinds, whole
+from webapp.telemetry.finding import KINDS, OF_THE_TEAM, PLAYED, SampleFilter, hit_pattern, shown_kinds, whole
 from webapp.telemetry.judgements import judge_lines, judge_tables
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
+from webapp.telemetry.rows import is_judge
 from webapp.telemetry.spread import spreads
 from webapp.telemetry.state import run_state
 from webapp.telemetry.tabs import tabs_of
@@ -48,12 +49,15 @@ def page(request: HttpRequest, seen: Viewing) -> HttpResponse:
         "at": None if seen.at is None else min(seen.at, seen.run.last_step),
         "state": _state(seen),
         "groups": lens.chart_groups,
-        "roles": {role.name: role.title for role in lens.roles},
-        "samples": selectors.samples(seen.run, limit=PAGE),
+        "roles": {role.name: {"title": role.title, "hue": lens.hues[role.name]} for role in lens.roles},
+        "samples": selectors.samples(seen.run, SampleFilter(kind=PLAYED), limit=PAGE),
+        "kinds": selectors.num_samples(seen.run),
     }
     context = _context(seen) | {
         "config": config,
         "show": shown_kinds(lens, for_team=not seen.is_shared),
+        "kinds": KINDS,
+        "has_judge": any(is_judge(role.name) for role in lens.roles),
         "lens": lens,
         "tabs": tabs_of(seen, lens),
     }
@@ -89,12 +93,13 @@ def judge(request: HttpRequest, seen: Viewing) -> HttpResponse:
 
 @viewing
 def samples(request: HttpRequest, seen: Viewing) -> HttpResponse:
-    """A page of the stream of samples, newest first; ``next`` continues it."""
+    """A page of the stream of samples, newest first; ``next`` continues it, ``kinds`` counts what the run or the step has."""
     wanted = SampleFilter.from_query(request.GET)
     if seen.is_shared and wanted.show in OF_THE_TEAM:
         wanted = replace(wanted, show="all")
     rows = selectors.samples(seen.run, wanted, before=_number(request.GET, "before"), limit=PAGE)
-    return JsonResponse({"rows": rows, "next": rows[-1]["seq"] if len(rows) == PAGE else None})
+    found = {"rows": rows, "next": rows[-1]["seq"] if len(rows) == PAGE else None}
+    return JsonResponse(found | {"kinds": selectors.num_samples(seen.run, wanted.step)})
 
 
 @viewing
