@@ -199,6 +199,7 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = unquote(_mail.username or ""), unquote(_m
 EMAIL_USE_SSL, EMAIL_USE_TLS = _mail.scheme == "smtps", _mail.scheme == "smtp" and "tls=0" not in _mail.query
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env_str("KUMITE_EMAIL_FROM", "kumite@localhost")
+METRICS_TOKEN = env_str("KUMITE_METRICS_TOKEN", "")
 WEBHOOK_PRIVATE = env_bool("KUMITE_WEBHOOK_PRIVATE", False)
 """Whether webhooks may call addresses of this machine's own network."""
 

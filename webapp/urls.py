@@ -3,10 +3,12 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from webapp.gauges import metrics
 from webapp.health import healthz
 
 urlpatterns = [
     path("healthz/", healthz, name="healthz"),
+    path("metrics/", metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("accounts/", include("webapp.accounts.urls")),

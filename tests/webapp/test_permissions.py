@@ -145,6 +145,7 @@ BODIES: dict[str, dict[str, Any]] = {
 ROWS = [
     # Open to everybody.
     Row("healthz"),
+    Row("metrics", ada=404, ben=404, cyn=404, anonymous=404),
     Row("sign_in_link", args=("sign_in_secret",)),
     Row("sign_in_link", "post", ("guess",), ada=410, ben=410, cyn=410, anonymous=410),
     *(
