@@ -21,7 +21,7 @@ def test_steps_are_ticked_off_by_deeds(workspace, ada):
     assert done(ada, workspace) == [True, False, False, False, False]
     tell(run, mae_events(2))
     assert done(ada, workspace) == [True, True, False, False, False]
-    said = {"rubric": "mae/answer", "judge": "current", "judge_value": 1.0, "question": "1+1", "label": "right"}
+    said = {"subject": "mae/answer", "judge": "current", "judge_value": 1.0, "question": "1+1", "label": "right"}
     Verdict.objects.create(run=run, episode="1-0", turn=1, step=1, by=ada, saw_judge=False, **said)
     other = make_run(make_experiment(workspace, ada, name="Verifier"), "running")
     tell(other, mae_events(2))

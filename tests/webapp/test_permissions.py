@@ -36,9 +36,8 @@ from webapp.jobs.models import Job
 from webapp.jobs.services import ask
 from webapp.jobs.weights import Moment
 from webapp.library.models import Dataset
-from webapp.notices.models import AlertRule, Channel
 from webapp.library.rubric_services import create_rubric
-from webapp.notices.models import Channel
+from webapp.notices.models import AlertRule, Channel
 from webapp.orders.services import change_pool
 from webapp.reports.services import create_report, create_report_link
 from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
@@ -122,11 +121,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "api_view": {"workspace": "dojo", "page": "runs", "name": "Mine", "query": ""},
     "view": {"page": "runs", "name": "Mine", "query": "status=failed"},
     "rubric": {"name": "Other", "kind": "answer", "text": "Grade {answer}"},
-    "calibration": {"rubric": "mae/answer"},
+    "calibration": {"subject": "mae/answer"},
     "again": {"of": "run:RUN", "judge": "RUN/0/main", "samples": "9", "n": "1"},
     "verdict": {"run": "RUN", "episode": "1-0", "turn": "1", "label": "right"},
     "order": {"command": "overrule", "episode": "1-0", "turn": 1, "value": 1.0},
-    "api_calibration": {"workspace": "dojo", "rubric": "mae/answer"},
+    "api_calibration": {"workspace": "dojo", "subject": "mae/answer"},
     "comment": {"place_kind": "run", "place": "", "text": "Hm"},
     "mark": {"episode": "1-0", "kind": "pin"},
     "knob": {"path": "method.optimizer.lr", "value": "0.5"},
@@ -462,7 +461,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "report_link": report_link.pk,
         "report_secret": report_secret,
         "link": link.pk,
-        "dataset": make_calibration_set(actor=ada, workspace=workspace, rubric="mae/answer").pk,
+        "dataset": make_calibration_set(actor=ada, workspace=workspace, subject="mae/answer").pk,
         "regrading": grade_run_again(actor=ada, run=run, judge=Moment(run=run, step=0)).pk,
         "comment": add_comment(actor=ada, run_id=run.pk, place_kind="run", place="", text="Hm").pk,
         "share_secret": share_secret,

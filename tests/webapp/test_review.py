@@ -194,7 +194,7 @@ def test_agreement_is_counted_by_judge_and_among_people(run: Run, ada: User, ben
     assert (found.meter.agreement.hits, found.meter.agreement.number) == (1, 3)
     assert (found.reviewers.hits, found.reviewers.number) == (0, 1)
     (row,) = found.by_judge
-    assert (row.judge, row.rubric) == (judge_of(run, 1), "mae/answer")
+    assert (row.judge, row.subject) == (judge_of(run, 1), "mae/answer")
     assert judge_of(run, 51) == "current, starter, steps 51–100"
 
 

@@ -18,9 +18,9 @@ from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.jobs.models import Job
 from webapp.jobs.weights import Moment
+from webapp.library.datasets import save_dataset
+from webapp.library.models import DatasetVersion
 from webapp.review import services
-from webapp.review.folders import dataset_path
-from webapp.review.models import Dataset
 from webapp.review.regrading import Findings, own_prompt
 from webapp.review.sets import calibration_sets, demonstration, preference
 from webapp.workspaces.models import Membership, Workspace
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def run(run_in: Callable[..., Run], settings: Any, tmp_path: Path) -> Run:
-    settings.ARTIFACTS_DIR = tmp_path
+    settings.ARTIFACTS_DIR, settings.DATA_DIR = tmp_path, tmp_path / "data"
     run = run_in("succeeded")
     events = [
         sample(1, 1, "1-s0", answer("7", [10], correct=True), answer("8", [10], correct=False)),
@@ -41,8 +41,8 @@ def run(run_in: Callable[..., Run], settings: Any, tmp_path: Path) -> Run:
     return run
 
 
-def rows_of(made: Dataset) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in dataset_path(made).read_text().splitlines()]
+def rows_of(made: DatasetVersion) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in made.path.read_text().splitlines()]
 
 
 def test_a_calibration_set_holds_the_word_of_most_people_in_versions(
@@ -54,21 +54,21 @@ def test_a_calibration_set_holds_the_word_of_most_people_in_versions(
     give(ada, run, "2-s0", "right")
     give(ben, run, "2-s0", "wrong")  # one against one: not in the set
     (found,) = calibration_sets(workspace)
-    assert (found.rubric, len(found.items), found.num_right) == ("mae/answer", 2, 1)
+    assert (found.subject, len(found.items), found.num_right) == ("mae/answer", 2, 1)
     assert found.meter.agreement is not None
     assert found.meter.agreement.value == 0.5  # the judge accepted both
 
-    made = services.make_calibration_set(actor=ada, workspace=workspace, rubric="mae/answer")
-    assert services.make_calibration_set(actor=ada, workspace=workspace, rubric="mae/answer") == made
+    made = services.make_calibration_set(actor=ada, workspace=workspace, subject="mae/answer")
+    assert services.make_calibration_set(actor=ada, workspace=workspace, subject="mae/answer") == made
     assert [(row["question"], row["right"], row["judge_value"]) for row in rows_of(made)] == [
         ("3+4", True, 1.0),
         ("3+4", False, 1.0),
     ]
     give(ben, run, "2-s0", "right")
-    later = services.make_calibration_set(actor=ada, workspace=workspace, rubric="mae/answer")
-    assert (later.version, later.num_rows) == (2, 3)
+    later = services.make_calibration_set(actor=ada, workspace=workspace, subject="mae/answer")
+    assert (later.number, later.num_lines) == (2, 3)
     with pytest.raises(ValueError, match="Nothing there"):
-        services.make_calibration_set(actor=ada, workspace=workspace, rubric="spin/answer")
+        services.make_calibration_set(actor=ada, workspace=workspace, subject="spin/answer")
 
 
 def test_rows_of_a_sample_prefer_what_people_say() -> None:
@@ -94,11 +94,13 @@ def test_picked_samples_become_a_file_that_a_task_reads(run: Run, ada: User, ben
     (row,) = rows_of(made)
     assert (row["question"], row["answer"], row["episode"]) == ("3+4", "7", "1-s0")
     lines = [json.dumps({"question": f"{n}+1", "answer": n + 1}) for n in range(60)]
-    dataset_path(made).write_text("\n".join([json.dumps(row), *lines]))
-    task = make_domain(JsonlTask(path=str(dataset_path(made)), answer_field="answer"))
+    made.path.write_text("\n".join([json.dumps(row), *lines]))
+    task = make_domain(JsonlTask(path=str(made.path), answer_field="answer"))
     assert task.truth("3+4") == "7"  # type: ignore[union-attr]
     with pytest.raises(PermissionDenied):
         services.make_picked_set(actor=ben, workspace=workspace, form="sft", name="x", kind="tag", tag="good")
+    with pytest.raises(ValueError, match="holds something else: demonstrations"):
+        save_dataset(actor=ada, workspace=workspace, name="Good ones", chunks=[b"{}"])
     with pytest.raises(ValueError, match="no form"):
         services.make_picked_set(actor=ada, workspace=workspace, form="x", name="x", kind="tag", tag="good")
 
@@ -137,13 +139,13 @@ def test_a_judge_is_tried_on_a_calibration_set_with_other_words(run: Run, ada: U
     give(ada, run, "1-s0", "right")
     words = "Grade {answer} to {question}."
     again = services.grade_set_again(
-        actor=ada, workspace=workspace, rubric="mae/answer", judge=Moment(run=run, step=0), template=words
+        actor=ada, workspace=workspace, subject="mae/answer", judge=Moment(run=run, step=0), template=words
     )
     assert (again.edited, again.job.payload["template"], again.num_items) == (True, words, 1)
     assert "{answer}" in own_prompt(run.spec)
     with pytest.raises(ValueError, match="never shows the answer"):
         services.grade_set_again(
-            actor=ada, workspace=workspace, rubric="mae/answer", judge=Moment(run=run, step=0), template="Hm"
+            actor=ada, workspace=workspace, subject="mae/answer", judge=Moment(run=run, step=0), template="Hm"
         )
 
 
@@ -151,12 +153,12 @@ def test_the_pages_make_sets_and_ask_judges(run: Run, ada: User, client: Client)
     client.force_login(ada)
     give(ada, run, "1-s0", "right")
     services.toggle_mark(actor=ada, run_id=run.pk, episode="1-s0", kind="pin")
-    client.post(reverse("review_sets"), {"rubric": "mae/answer"})
+    client.post(reverse("review_sets"), {"subject": "mae/answer"})
     client.post(reverse("review_sets"), {"marked": "pin:", "form": "preference", "name": "Pairs"})
     page = client.get(reverse("review_sets")).text
     assert "mae/answer" in page
-    assert "Pairs v1" in page
-    file = client.get(reverse("dataset_file", args=[Dataset.objects.get(kind="preference").pk]))
+    assert "Pairs, version 1" in page
+    file = client.get(reverse("dataset_file", args=[DatasetVersion.objects.get(dataset__form="preference").pk]))
     assert b"chosen" in b"".join(file.streaming_content)  # type: ignore[arg-type]
     page = client.get(reverse("grade_again")).text
     assert f'value="{run.pk}/0/main"' in page

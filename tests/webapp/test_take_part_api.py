@@ -117,14 +117,14 @@ def test_a_calibration_set_is_listed_frozen_once_and_saved(
         body = {"run": str(run.pk), "episode": episode, "turn": 0, "label": "right"}
         assert api("post", "review/item/", body).status_code == 200
     (found,) = api("get", "calibration-sets/").json()
-    assert (found["rubric"], found["num_items"], found["num_right"]) == ("mae/answer", 2, 2)
+    assert (found["subject"], found["num_items"], found["num_right"]) == ("mae/answer", 2, 2)
     assert (found["judges"]["agreement"]["value"], found["judges"]["false_reject"]["value"]) == (0.5, 0.5)
-    made = api("post", "calibration-sets/", {"rubric": "mae/answer"}).json()
-    assert made == api("post", "calibration-sets/", {"rubric": "mae/answer"}).json()
+    made = api("post", "calibration-sets/", {"subject": "mae/answer"}).json()
+    assert made == api("post", "calibration-sets/", {"subject": "mae/answer"}).json()
     file = api("get", f"calibration-sets/{made['id']}/file/")
     rows = b"".join(file.streaming_content).decode().splitlines()
-    assert (len(rows), made["num_rows"], made["version"]) == (2, 2, 1)
-    assert error_of(api("post", "calibration-sets/", {"rubric": "none"}))[0] == 400
+    assert (len(rows), made["num_lines"], made["version"]) == (2, 2, 1)
+    assert error_of(api("post", "calibration-sets/", {"subject": "none"}))[0] == 400
 
 
 def test_the_command_line_takes_part(
@@ -149,7 +149,7 @@ def test_the_command_line_takes_part(
     assert "Waits" in kumite("overrule", "last", "1-s0", "0", "back")
     assert '"number": 4' in kumite("question", "last", "add", "1+1", "--answer", "2", "--json")
     assert "mae/answer" in kumite("calibration")
-    assert "with 1 rows" in kumite("calibration", "--save", "mae/answer", "--out", str(tmp_path / "set.jsonl"))
+    assert "with 1 lines" in kumite("calibration", "--save", "mae/answer", "--out", str(tmp_path / "set.jsonl"))
     assert (tmp_path / "set.jsonl").read_text().count("\n") == 1
     assert "Taken back" in kumite("verdict", item, "back")
     assert "does not name an item" in kumite("verdict", "nothing", "right", expect=Exit.WRONG_INPUT)

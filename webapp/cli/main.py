@@ -200,7 +200,7 @@ def _add_taking_part(commands: Any) -> None:
     verdict.add_argument("--note", default="", help="why; kept with the verdict")
     verdict.add_argument("--saw-judge", action="store_true", help="you knew the judge's word")
     calibration = add("calibration", "List calibration sets, or save one as JSON lines.")
-    calibration.add_argument("--save", metavar="RUBRIC", default="", help="make a version of this one and save it")
+    calibration.add_argument("--save", metavar="SUBJECT", default="", help="make a version of this one and save it")
     calibration.add_argument("--out", default="", metavar="FILE", help="where to write it")
     for added in (review, calibration):
         added.add_argument("--workspace", default="", help="slug of the workspace; needed if you belong to several")

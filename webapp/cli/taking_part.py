@@ -156,10 +156,10 @@ def calibration(arguments: argparse.Namespace) -> int:
     with Api(load_config()) as api:
         if arguments.save:
             where = {"workspace": arguments.workspace} if arguments.workspace else {}
-            made = api.post("calibration-sets/", where | {"rubric": arguments.save})
+            made = api.post("calibration-sets/", where | {"subject": arguments.save})
             to = arguments.out or f"{arguments.save.replace('/', '-')}-v{made['version']}.jsonl"
             path = api.download(f"calibration-sets/{made['id']}/file/", to)
-            screen.say(f"Wrote {path}: version {made['version']} with {made['num_rows']} rows.")
+            screen.say(f"Wrote {path}: version {made['version']} with {made['num_lines']} lines.")
             return Exit.OK
         found = api.get("calibration-sets/", workspace=arguments.workspace)
     if arguments.json:
@@ -167,7 +167,7 @@ def calibration(arguments: argparse.Namespace) -> int:
     elif not found:
         screen.say("Nobody has reviewed anything here yet. Begin with: kumite review")
     else:
-        rows = screen.table("rubric", "items", "right", "judges agree", "kappa", "versions")
+        rows = screen.table("subject", "items", "right", "judges agree", "kappa", "versions")
         for each in found:
             shares = [each["judges"][name] for name in ("agreement", "kappa")]
             told = [
@@ -175,7 +175,7 @@ def calibration(arguments: argparse.Namespace) -> int:
                 for share in shares
             ]
             rows.add_row(
-                *screen.cells(each["rubric"], each["num_items"], each["num_right"], *told, len(each["versions"]))
+                *screen.cells(each["subject"], each["num_items"], each["num_right"], *told, len(each["versions"]))
             )
         screen.out.print(rows)
     return Exit.OK

@@ -1,4 +1,4 @@
-"""A team's data sets: uploaded, checked line by line, kept as versions."""
+"""A team's data sets: uploaded or made of samples and people's answers, checked line by line, kept as versions."""
 
 import hashlib
 import json
@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Prefetch, QuerySet
 from django.http import Http404
 from django.utils import timezone
 
 from webapp.accounts.models import User
-from webapp.library.models import Dataset, DatasetVersion
+from webapp.library.models import Dataset, DatasetForm, DatasetSource, DatasetVersion
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import require_edit
 from webapp.workspaces.services import record
@@ -26,7 +27,27 @@ MAX_COLUMNS = 50
 
 def datasets_in(workspace: Workspace) -> QuerySet[Dataset]:
     """The data sets that are offered, by name; the caller has looked whether the person may see the workspace."""
-    return Dataset.objects.filter(workspace=workspace, retired_at=None).prefetch_related("versions").order_by("name")
+    newest_first = Prefetch(
+        "versions", queryset=DatasetVersion.objects.select_related("created_by").order_by("-number")
+    )
+    return Dataset.objects.filter(workspace=workspace, retired_at=None).prefetch_related(newest_first).order_by("name")
+
+
+def versions_made(workspace: Workspace, source: DatasetSource) -> list[DatasetVersion]:
+    """Every version of the data sets that come from there and are offered, newest first."""
+    found = DatasetVersion.objects.filter(
+        dataset__workspace=workspace, dataset__source=source, dataset__retired_at=None
+    )
+    return list(found.select_related("dataset", "created_by").order_by("-created_at", "-pk"))
+
+
+def version_for(user: User | AnonymousUser, version_id: int) -> DatasetVersion:
+    """A version whose file is there, or 404 for those who may not see it."""
+    mine = DatasetVersion.objects.filter(dataset__workspace__in=Workspace.objects.visible_to(user))
+    found = mine.filter(pk=version_id).select_related("dataset").first()
+    if found is None or not found.path.is_file():
+        raise Http404("There is no such data set, or its file is gone.")
+    return found
 
 
 def dataset_for(user: User, dataset_id: UUID) -> Dataset:
@@ -39,12 +60,19 @@ def dataset_for(user: User, dataset_id: UUID) -> Dataset:
 
 
 def save_dataset(
-    *, actor: User, workspace: Workspace, name: str, chunks: Iterable[bytes], note: str = ""
+    *,
+    actor: User,
+    workspace: Workspace,
+    name: str,
+    chunks: Iterable[bytes],
+    note: str = "",
+    source: DatasetSource = DatasetSource.UPLOADED,
+    form: str = "",
 ) -> DatasetVersion:
-    """Keep a file as a new data set, or as the next version of the one that has this name.
+    """Keep lines as a new data set, or as the next version of the one that has this name and comes from the same source.
 
-    1. write it aside while reading it, refused with the number of the first line that is no JSON object, 2. in one transaction
-    number it and move it to its place; a file that equals the newest version is that version.
+    1. write them aside while reading them, refused with the number of the first line that is no JSON object, 2. in one
+    transaction number them and move them to their place; lines that equal the newest version are that version.
     """
     require_edit(actor, workspace)
     name = " ".join(name.split())
@@ -56,8 +84,15 @@ def save_dataset(
         with transaction.atomic(durable=True):
             Workspace.objects.select_for_update().get(pk=workspace.pk)
             dataset, is_new = Dataset.objects.get_or_create(
-                workspace=workspace, name=name, retired_at=None, defaults={"created_by": actor}
+                workspace=workspace,
+                name=name,
+                retired_at=None,
+                defaults={"created_by": actor, "source": source, "form": form},
             )
+            if (dataset.source, dataset.form) != (source, form):
+                raise ValueError(
+                    f"{name} is there already and holds something else: {_holds(dataset)}. Choose another name."
+                )
             newest = dataset.versions.order_by("-number").first()
             if newest is not None and newest.digest == version.digest:
                 return newest
@@ -69,6 +104,11 @@ def save_dataset(
             action = "dataset.created" if is_new else "dataset.version_saved"
             record(actor=actor, action=action, obj=dataset, workspace=workspace, detail=detail)
     return version
+
+
+def _holds(dataset: Dataset) -> str:
+    words = str(DatasetForm(dataset.form).label if dataset.form else DatasetSource(dataset.source).label)
+    return f"{words[0].lower()}{words[1:]}"
 
 
 @transaction.atomic(durable=True)

@@ -36,12 +36,30 @@ class CheckpointName(models.Model):
         return self.name
 
 
+class DatasetSource(models.TextChoices):
+    """Where the lines of a data set come from."""
+
+    UPLOADED = "uploaded", "Uploaded"
+    PICKED = "picked", "Picked from samples"
+    ANSWERS = "answers", "People's answers"
+
+
+class DatasetForm(models.TextChoices):
+    """What picked samples are written as."""
+
+    SFT = "sft", "Demonstrations"
+    PREFERENCE = "preference", "Preference pairs"
+
+
 class Dataset(models.Model):
     """A data set of a workspace; its lines are those of its versions, which never change."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="team_datasets")
     name = models.CharField(max_length=80)
+    source = models.CharField(max_length=10, choices=DatasetSource.choices, default=DatasetSource.UPLOADED)
+    form = models.CharField(max_length=10, choices=DatasetForm.choices, blank=True)
+    """Empty for what was not picked from samples."""
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     retired_at = models.DateTimeField(null=True, blank=True)
@@ -51,7 +69,8 @@ class Dataset(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["workspace", "name"], condition=Q(retired_at=None), name="team_dataset_name_once"
-            )
+            ),
+            models.CheckConstraint(condition=Q(source__in=DatasetSource.values), name="dataset_source_known"),
         ]
 
     def __str__(self) -> str:

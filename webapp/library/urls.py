@@ -10,6 +10,7 @@ urlpatterns = [
     path("checkpoints/<uuid:run_id>/<int:step>/export/", views.export_checkpoint, name="export_checkpoint"),
     path("datasets/", views.dataset_list, name="datasets"),
     path("datasets/upload/", views.upload_dataset, name="upload_dataset"),
+    path("datasets/versions/<int:version_id>/file/", views.dataset_file, name="dataset_file"),
     path("datasets/<uuid:dataset_id>/retire/", views.retire_dataset, name="retire_dataset"),
     path("rubrics/", rubric_views.rubric_list, name="rubrics"),
     path("rubrics/new/", rubric_views.new_rubric, name="new_rubric"),

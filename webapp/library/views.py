@@ -5,9 +5,10 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
+from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 
 from webapp.experiments.models import Template
@@ -16,6 +17,7 @@ from webapp.jobs.choices import JobKind
 from webapp.jobs.models import Job
 from webapp.jobs.services import ask
 from webapp.library import datasets, services
+from webapp.library.models import DatasetVersion
 from webapp.library.rubrics import rubrics_in
 from webapp.library.selectors import Kept, kept_checkpoints
 from webapp.pages.requests import signed_in
@@ -173,11 +175,26 @@ def upload_dataset(request: HttpRequest) -> HttpResponse:
     if file is None:
         return _datasets(request, status=422, error="Choose a .jsonl file to upload.", **form)
     try:
-        version = datasets.save_dataset(actor=signed_in(request), workspace=workspace, chunks=file.chunks(), **form)
+        version = datasets.save_dataset(
+            actor=signed_in(request), workspace=workspace, name=form["name"], note=form["note"], chunks=file.chunks()
+        )
     except ValueError as error:
         return _datasets(request, status=422, error=str(error), **form)
     messages.success(request, f"{version} is kept: {version.num_lines:,} lines.")
     return redirect("datasets")
+
+
+@require_GET
+@login_required
+def dataset_file(request: HttpRequest, version_id: int) -> FileResponse:
+    """A version as a file."""
+    return file_of(datasets.version_for(request.user, version_id))
+
+
+def file_of(version: DatasetVersion) -> FileResponse:
+    """What stands in a version, under a name that tells which it is."""
+    name = f"{slugify(version.dataset.name.replace('/', '-'))[:60] or 'data'}-v{version.number}.jsonl"
+    return FileResponse(version.path.open("rb"), as_attachment=True, filename=name, content_type="application/jsonl")
 
 
 @require_POST

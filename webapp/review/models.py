@@ -39,7 +39,7 @@ class Verdict(models.Model):
     order = models.ForeignKey(RunOrder, null=True, on_delete=models.SET_NULL, related_name="+")
     """The order to the run that this verdict became, if it differs from the judge's and the run was at work."""
 
-    rubric = models.CharField(max_length=120)
+    subject = models.CharField(max_length=120)
     """What the judge was asked: ``mae/answer``."""
     judge = models.CharField(max_length=160)
     """Which judge it was: ``frozen, starter``."""
@@ -155,29 +155,6 @@ class Mark(models.Model):
         return f"{self.tag or self.kind} on {self.episode}"
 
 
-class Dataset(models.Model):
-    """A version of a file that a workspace made of what people said: a calibration set, or samples they picked."""
-
-    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="datasets")
-    kind = models.CharField(max_length=12)
-    """calibration, sft or preference."""
-    name = models.CharField(max_length=120)
-    version = models.PositiveIntegerField()
-    num_rows = models.PositiveIntegerField()
-    digest = models.CharField(max_length=64)
-    """sha256 of the file."""
-    by = models.ForeignKey(PERSON, null=True, on_delete=models.SET_NULL, related_name="+")
-    at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["workspace", "kind", "name", "version"], name="dataset_version_once")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.name} v{self.version}"
-
-
 class Regrading(models.Model):
     """Answers that were given to a judge again, and for what: a run's newest samples, or a calibration set."""
 
@@ -185,7 +162,7 @@ class Regrading(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="regradings")
     run = models.ForeignKey(Run, null=True, blank=True, on_delete=models.CASCADE, related_name="regradings")
     """Whose answers they are; None for a calibration set."""
-    rubric = models.CharField(max_length=120, blank=True)
+    subject = models.CharField(max_length=120, blank=True)
     """The calibration set; empty for a run."""
     judge = models.CharField(max_length=200)
     """Who graded."""

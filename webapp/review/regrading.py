@@ -66,7 +66,7 @@ def _given(event: Event, judged: Judged) -> Given:
     )
 
 
-def given_in_set(workspace: Workspace, rubric: str) -> list[Given]:
+def given_in_set(workspace: Workspace, subject: str) -> list[Given]:
     """The answers of a workspace's calibration set; most people's word is the truth."""
     return [
         Given(
@@ -77,7 +77,7 @@ def given_in_set(workspace: Workspace, rubric: str) -> list[Given]:
             step=item.verdict.step,
             truth=item.right,
         )
-        for item in calibration_items(workspace, rubric)[-MAX_ITEMS:]
+        for item in calibration_items(workspace, subject)[-MAX_ITEMS:]
         if item.verdict.answer
     ]
 
@@ -114,7 +114,7 @@ class Findings:
     def pairs(self) -> list[tuple[Given, dict[str, Any]]]:
         """Each answer that is still there, with what the other judge says."""
         found = self.regrading
-        given = given_by_ids(found.run, self._told) if found.run else given_in_set(found.workspace, found.rubric)
+        given = given_by_ids(found.run, self._told) if found.run else given_in_set(found.workspace, found.subject)
         return [(each, self._told[each.id]) for each in given if each.id in self._told]
 
     @property

@@ -61,7 +61,7 @@ class Item:
         return self.judged.truth is not None
 
 
-def rubric_of(run: Run, judged: Judged) -> str:
+def subject_of(run: Run, judged: Judged) -> str:
     """What the judge is asked: ``mae/answer``."""
     return f"{run.spec['method']['name']}/{judged.kind}"
 
@@ -123,7 +123,7 @@ def _items(run: Run, labels: Sequence[Verdict]) -> list[Item]:
     for event in events:
         episode = str(event.data["episode"])
         for each in judged[event.seq]:
-            said = people[rubric_of(run, each), judge_of(run, event.step), bin_of(each.value)]
+            said = people[subject_of(run, each), judge_of(run, event.step), bin_of(each.value)]
             evidence = _evidence(each, groups, said=said, others=others[episode, each.turn])
             siblings = tuple(other for other in judged[event.seq] if other.kind == "answer" and other is not each)
             items.append(
@@ -162,10 +162,10 @@ def _evidence(judged: Judged, groups: dict[str, list[Judged]], *, said: Counter[
 
 
 def _people_so_far(run: Run, labels: Iterable[Verdict]) -> dict[tuple[str, str, int], Counter[str]]:
-    """Labels by rubric, judge and fifth of its scale; of all runs, for a judge may serve many."""
+    """Labels by subject, judge and fifth of its scale; of all runs, for a judge may serve many."""
     found: dict[tuple[str, str, int], Counter[str]] = defaultdict(Counter)
     for verdict in labels:
-        found[verdict.rubric, verdict.judge, bin_of(verdict.judge_value)][verdict.label] += 1
+        found[verdict.subject, verdict.judge, bin_of(verdict.judge_value)][verdict.label] += 1
     return found
 
 
@@ -235,7 +235,7 @@ class JudgeRow:
 
     run: Run
     judge: str
-    rubric: str
+    subject: str
     meter: Meter
 
 
@@ -271,7 +271,7 @@ def agreement_in(user: User, workspace: Workspace, *, run: Run | None = None) ->
     judges: dict[tuple[UUID, str, str], list[Verdict]] = defaultdict(list)
     items: dict[tuple[UUID, str, int], list[str]] = defaultdict(list)
     for verdict in clear:
-        judges[verdict.run_id, verdict.judge, verdict.rubric].append(verdict)
+        judges[verdict.run_id, verdict.judge, verdict.subject].append(verdict)
         items[verdict.run_id, verdict.episode, verdict.turn].append(verdict.label)
     pairs = [one == other for labels in items.values() for one, other in combinations(labels, 2)]
     return Agreement(
@@ -280,8 +280,8 @@ def agreement_in(user: User, workspace: Workspace, *, run: Run | None = None) ->
         unclear=len(verdicts) - len(clear),
         meter=_meter(clear),
         by_judge=[
-            JudgeRow(run=found[0].run, judge=judge, rubric=rubric, meter=_meter(found))
-            for (_, judge, rubric), found in judges.items()
+            JudgeRow(run=found[0].run, judge=judge, subject=subject, meter=_meter(found))
+            for (_, judge, subject), found in judges.items()
         ],
         widths=narrowing([not verdict.overrules for verdict in clear]),
         reviewers=wilson(sum(pairs), len(pairs)),

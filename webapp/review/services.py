@@ -1,12 +1,11 @@
 """Every write to verdicts, comments, marks and data sets of people."""
 
-import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max
 from django.http import Http404
 from django.utils import timezone
 
@@ -18,14 +17,14 @@ from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for
 from webapp.jobs import services as jobs
 from webapp.jobs.weights import Moment
-from webapp.library.models import RubricVersion
+from webapp.library.datasets import save_dataset
+from webapp.library.models import DatasetForm, DatasetSource, DatasetVersion, RubricVersion
 from webapp.orders import services as orders
 from webapp.orders.models import OrderKind, RunOrder
-from webapp.review.folders import dataset_path
-from webapp.review.models import Comment, Dataset, Label, Mark, MarkKind, Place, Regrading, Verdict
+from webapp.review.models import Comment, Label, Mark, MarkKind, Place, Regrading, Verdict
 from webapp.review.notes import mentioned
 from webapp.review.regrading import Given, given_in_run, given_in_set, own_prompt
-from webapp.review.selectors import judge_of, judged_in, last_verdict, rubric_of
+from webapp.review.selectors import judge_of, judged_in, last_verdict, subject_of
 from webapp.review.sets import calibration_items, picked_rows
 from webapp.review.signals import commented
 from webapp.telemetry.models import Sample
@@ -72,7 +71,7 @@ def give_verdict(
         label=label,
         note=note.strip(),
         saw_judge=saw_judge,
-        rubric=rubric_of(run, judged),
+        subject=subject_of(run, judged),
         judge=judge_of(run, event.step),
         judge_value=judged.value,
         question=judged.question,
@@ -259,49 +258,32 @@ def _editable(actor: User, run_id: UUID) -> Run:
 # Data sets
 
 
-def make_calibration_set(*, actor: User, workspace: Workspace, rubric: str) -> Dataset:
-    """Freeze what people say of a rubric now as a version of its calibration set."""
+def make_calibration_set(*, actor: User, workspace: Workspace, subject: str) -> DatasetVersion:
+    """Freeze what people say of a subject now as a version of its calibration set."""
     require_edit(actor, workspace)
-    rows = [item.row for item in calibration_items(workspace, rubric)]
-    return _make_dataset(actor, workspace, kind="calibration", name=rubric, rows=rows)
+    rows = [item.row for item in calibration_items(workspace, subject)]
+    return save_dataset(
+        actor=actor, workspace=workspace, name=subject, chunks=_lines(rows), source=DatasetSource.ANSWERS
+    )
 
 
-def make_picked_set(*, actor: User, workspace: Workspace, form: str, name: str, kind: str, tag: str = "") -> Dataset:
+def make_picked_set(
+    *, actor: User, workspace: Workspace, form: str, name: str, kind: str, tag: str = ""
+) -> DatasetVersion:
     """Write marked samples as a data set to learn from: demonstrations (sft) or pairs (preference)."""
     require_edit(actor, workspace)
-    name = " ".join(name.split())
-    if form not in {"sft", "preference"}:
+    if form not in DatasetForm:
         raise ValueError(f"{form!r} is no form of a data set. Choose sft or preference.")
-    if not 0 < len(name) <= 80:
-        raise ValueError("A data set needs a name of 1 to 80 characters.")
     rows = picked_rows(workspace, form=form, kind=kind, tag=tag)
-    return _make_dataset(actor, workspace, kind=form, name=name, rows=rows)
+    return save_dataset(
+        actor=actor, workspace=workspace, name=name, chunks=_lines(rows), source=DatasetSource.PICKED, form=form
+    )
 
 
-@transaction.atomic(durable=True)
-def _make_dataset(actor: User, workspace: Workspace, *, kind: str, name: str, rows: list[dict[str, Any]]) -> Dataset:
-    """The next version; what would be the same as the newest is not made again."""
+def _lines(rows: list[dict[str, Any]]) -> Iterator[bytes]:
     if not rows:
         raise ValueError("Nothing there can be made into rows of such a data set.")
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    digest = hashlib.sha256(text).hexdigest()
-    Workspace.objects.select_for_update().get(pk=workspace.pk)
-    earlier = Dataset.objects.filter(workspace=workspace, kind=kind, name=name)
-    newest = earlier.order_by("-version").first()
-    if newest is not None and newest.digest == digest:
-        return newest
-    version = (earlier.aggregate(last=Max("version"))["last"] or 0) + 1
-    made = Dataset.objects.create(
-        workspace=workspace, kind=kind, name=name, version=version, num_rows=len(rows), digest=digest, by=actor
-    )
-    path = dataset_path(made)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}")
-    aside.write_bytes(text)
-    aside.replace(path)
-    detail = {"kind": kind, "name": f"{name} v{version}", "rows": len(rows)}
-    record(actor=actor, action="dataset.made", obj=made, workspace=workspace, detail=detail)
-    return made
+    return ((json.dumps(row, ensure_ascii=False) + "\n").encode() for row in rows)
 
 
 # Grading again
@@ -333,7 +315,7 @@ def grade_set_again(
     *,
     actor: User,
     workspace: Workspace,
-    rubric: str,
+    subject: str,
     judge: Moment,
     template: str = "",
     version: RubricVersion | None = None,
@@ -341,8 +323,8 @@ def grade_set_again(
 ) -> Regrading:
     """Give a calibration set to a judge, to learn how well it agrees with people."""
     require_edit(actor, workspace)
-    given = given_in_set(workspace, rubric)
-    return _grade_again(actor, workspace, given, judge=judge, template=template, version=version, n=n, rubric=rubric)
+    given = given_in_set(workspace, subject)
+    return _grade_again(actor, workspace, given, judge=judge, template=template, version=version, n=n, subject=subject)
 
 
 @transaction.atomic(durable=True)
@@ -356,7 +338,7 @@ def _grade_again(
     version: RubricVersion | None,
     n: int,
     run: Run | None = None,
-    rubric: str = "",
+    subject: str = "",
 ) -> Regrading:
     """With a version whose text it still is, the words are remembered as that version's."""
     if judge.run.experiment.workspace_id != workspace.pk:
@@ -383,7 +365,7 @@ def _grade_again(
         job=asked,
         workspace=workspace,
         run=run,
-        rubric=rubric,
+        subject=subject,
         judge=judge.name,
         edited=edited,
         rubric_version=version,

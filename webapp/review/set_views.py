@@ -4,26 +4,24 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for
 from webapp.jobs.selectors import job_state
 from webapp.jobs.weights import Moment, moment_of, moments_of, read_key
-from webapp.library.models import RubricVersion
+from webapp.library.datasets import versions_made
+from webapp.library.models import DatasetSource, DatasetVersion, RubricVersion
 from webapp.library.rubrics import version_for, versions_in
 from webapp.pages.requests import signed_in
 from webapp.review import services
-from webapp.review.folders import dataset_path
-from webapp.review.models import Dataset, Regrading
+from webapp.review.models import Regrading
 from webapp.review.regrading import Findings, own_prompt
 from webapp.review.selectors import reviewable_runs
-from webapp.review.sets import calibration_sets, datasets_of, mark_words
+from webapp.review.sets import calibration_sets, mark_words
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import can_edit, current_workspace
 
@@ -38,7 +36,7 @@ def sets(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         try:
             made = _make(request, workspace)
-            messages.success(request, f"{made} holds {made.num_rows} row{'s' * (made.num_rows != 1)}.")
+            messages.success(request, f"{made} holds {made.num_lines} line{'s' * (made.num_lines != 1)}.")
         except ValueError as error:
             messages.error(request, str(error))
         return redirect("review_sets")
@@ -47,37 +45,20 @@ def sets(request: HttpRequest) -> HttpResponse:
         "may_edit": can_edit(request.user, workspace),
         "sets": calibration_sets(workspace),
         "words": mark_words(workspace),
-        "picked": datasets_of(workspace, "sft", "preference"),
-        "regradings": _regradings(workspace).exclude(rubric="")[:MAX_LISTED],
+        "picked": versions_made(workspace, DatasetSource.PICKED)[:MAX_LISTED],
+        "regradings": _regradings(workspace).exclude(subject="")[:MAX_LISTED],
     }
     return render(request, "review/sets.html", context)
 
 
-def _make(request: HttpRequest, workspace: Workspace) -> Dataset:
+def _make(request: HttpRequest, workspace: Workspace) -> DatasetVersion:
     actor, data = signed_in(request), request.POST
-    if rubric := data.get("rubric", ""):
-        return services.make_calibration_set(actor=actor, workspace=workspace, rubric=rubric)
+    if subject := data.get("subject", ""):
+        return services.make_calibration_set(actor=actor, workspace=workspace, subject=subject)
     kind, _, tag = data.get("marked", "").partition(":")
     return services.make_picked_set(
         actor=actor, workspace=workspace, form=data.get("form", ""), name=data.get("name", ""), kind=kind, tag=tag
     )
-
-
-@require_GET
-@login_required
-def dataset_file(request: HttpRequest, dataset_id: int) -> FileResponse:
-    """A version as a file."""
-    return file_of(request.user, dataset_id)
-
-
-def file_of(user: User | AnonymousUser, dataset_id: int) -> FileResponse:
-    """The file of a version that the person may read."""
-    mine = Dataset.objects.filter(pk=dataset_id, workspace__in=Workspace.objects.visible_to(user))
-    made = mine.first()
-    if made is None or not dataset_path(made).is_file():
-        raise Http404("There is no such data set, or its file is gone.")
-    path = dataset_path(made)
-    return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type="application/jsonl")
 
 
 @require_http_methods(["GET", "POST"])
@@ -138,9 +119,9 @@ def _ask(request: HttpRequest, workspace: Workspace, run: Run | None, version: R
         template = ""
     n, num_samples = _number(data.get("n", "1")), _number(data.get("samples", "60"))
     if run is None:
-        rubric = data.get("of", "").removeprefix("set:")
+        subject = data.get("of", "").removeprefix("set:")
         return services.grade_set_again(
-            actor=actor, workspace=workspace, rubric=rubric, judge=judge, template=template, version=version, n=n
+            actor=actor, workspace=workspace, subject=subject, judge=judge, template=template, version=version, n=n
         )
     return services.grade_run_again(
         actor=actor, run=run, judge=judge, template=template, version=version, num_samples=num_samples, n=n

@@ -8,7 +8,9 @@ from django.db.models import Count
 
 from training_core.spec.events import EventKind
 from webapp.experiments.models import Run
-from webapp.review.models import Dataset, Label, Mark, MarkKind, Verdict
+from webapp.library.datasets import versions_made
+from webapp.library.models import DatasetSource, DatasetVersion
+from webapp.review.models import Label, Mark, MarkKind, Verdict
 from webapp.review.selectors import verdicts_on
 from webapp.review.statistics import Meter, meter
 from webapp.telemetry.models import Event, Sample
@@ -34,7 +36,7 @@ class Labelled:
         verdict = self.verdict
         return {
             "id": f"{verdict.run_id}:{verdict.episode}:{verdict.turn}",
-            "rubric": verdict.rubric,
+            "subject": verdict.subject,
             "question": verdict.question,
             "answer": verdict.answer,
             "right": self.right,
@@ -48,11 +50,11 @@ class Labelled:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSet:
-    """What people said of one rubric in a workspace."""
+    """What people said of one subject in a workspace."""
 
-    rubric: str
+    subject: str
     items: list[Labelled]
-    versions: list[Dataset]
+    versions: list[DatasetVersion]
 
     @property
     def num_right(self) -> int:
@@ -65,26 +67,20 @@ class CalibrationSet:
 
 
 def calibration_sets(workspace: Workspace) -> list[CalibrationSet]:
-    """Every rubric people gave verdicts on, with the versions made of it."""
-    by_rubric: dict[str, list[Labelled]] = defaultdict(list)
+    """Every subject people gave verdicts on, with the versions made of it."""
+    by_subject: dict[str, list[Labelled]] = defaultdict(list)
     for item in _labelled(workspace):
-        by_rubric[item.verdict.rubric].append(item)
-    versions: dict[str, list[Dataset]] = defaultdict(list)
-    for made in datasets_of(workspace, "calibration"):
-        versions[made.name].append(made)
-    rubrics = sorted(by_rubric.keys() | versions.keys())
-    return [CalibrationSet(rubric=name, items=by_rubric[name], versions=versions[name]) for name in rubrics]
+        by_subject[item.verdict.subject].append(item)
+    versions: dict[str, list[DatasetVersion]] = defaultdict(list)
+    for made in versions_made(workspace, DatasetSource.ANSWERS):
+        versions[made.dataset.name].append(made)
+    rubrics = sorted(by_subject.keys() | versions.keys())
+    return [CalibrationSet(subject=name, items=by_subject[name], versions=versions[name]) for name in rubrics]
 
 
-def calibration_items(workspace: Workspace, rubric: str) -> list[Labelled]:
-    """The labelled items of one rubric, oldest first."""
-    return [item for item in _labelled(workspace) if item.verdict.rubric == rubric]
-
-
-def datasets_of(workspace: Workspace, *kinds: str) -> list[Dataset]:
-    """Versions that were made, newest first."""
-    found = Dataset.objects.filter(workspace=workspace, kind__in=kinds).select_related("by")
-    return list(found.order_by("-at", "-pk"))
+def calibration_items(workspace: Workspace, subject: str) -> list[Labelled]:
+    """The labelled items of one subject, oldest first."""
+    return [item for item in _labelled(workspace) if item.verdict.subject == subject]
 
 
 def _labelled(workspace: Workspace) -> list[Labelled]:

@@ -14,7 +14,6 @@ urlpatterns = [
     path("comments/<int:comment_id>/delete/", note_views.delete_comment, name="delete_comment"),
     path("runs/<uuid:run_id>/mark/", note_views.mark, name="mark_sample"),
     path("review/sets/", set_views.sets, name="review_sets"),
-    path("review/sets/<int:dataset_id>/file/", set_views.dataset_file, name="dataset_file"),
     path("review/again/", set_views.again, name="grade_again"),
     path("review/again/words/", set_views.again_words, name="again_words"),
     path("review/again/<int:regrading_id>/", set_views.regraded, name="regraded"),

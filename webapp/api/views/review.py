@@ -15,10 +15,11 @@ from webapp.api.serializers import ErrorAnswer, PersonSerializer
 from webapp.api.views.base import Endpoint, valid_body, valid_query, workspace_in
 from webapp.api.views.orders import OrderSerializer
 from webapp.experiments.selectors import run_for
+from webapp.library.datasets import version_for
+from webapp.library.views import file_of
 from webapp.review import selectors, services
 from webapp.review.models import Label
 from webapp.review.selectors import Item
-from webapp.review.set_views import file_of
 from webapp.review.sets import calibration_sets
 
 
@@ -88,12 +89,12 @@ class VerdictInput(ItemQuery):
 
 class VersionSerializer(serializers.Serializer[Any]):
     id = serializers.IntegerField()
-    name = serializers.CharField()
-    version = serializers.IntegerField()
-    num_rows = serializers.IntegerField()
+    name = serializers.CharField(source="dataset.name")
+    version = serializers.IntegerField(source="number")
+    num_lines = serializers.IntegerField()
     digest = serializers.CharField(help_text="sha256 of the file.")
-    by = PersonSerializer(allow_null=True)
-    at = serializers.DateTimeField()
+    by = PersonSerializer(source="created_by", allow_null=True)
+    at = serializers.DateTimeField(source="created_at")
 
 
 class ShareSerializer(serializers.Serializer[Any]):
@@ -110,7 +111,7 @@ class MeterSerializer(serializers.Serializer[Any]):
 
 
 class CalibrationSerializer(serializers.Serializer[Any]):
-    rubric = serializers.CharField(help_text="What was judged: mae/answer.")
+    subject = serializers.CharField(help_text="What was judged: mae/answer.")
     num_items = serializers.SerializerMethodField()
     num_right = serializers.IntegerField()
     judges = MeterSerializer(source="meter", help_text="The judges as they were against most people.")
@@ -122,7 +123,7 @@ class CalibrationSerializer(serializers.Serializer[Any]):
 
 class CalibrationInput(serializers.Serializer[Any]):
     workspace = serializers.SlugField(required=False, default="")
-    rubric = serializers.CharField(max_length=120)
+    subject = serializers.CharField(max_length=120)
 
 
 class Queue(Endpoint):
@@ -192,7 +193,7 @@ class CalibrationSets(Endpoint):
         responses=CalibrationSerializer(many=True),
     )
     def get(self, request: Request) -> Response:
-        """What people said, by rubric, with how the judges did and the versions made of it."""
+        """What people said, by subject, with how the judges did and the versions made of it."""
         workspace = workspace_in(self.person(), valid_query(WorkspaceQuery, request)["workspace"])
         return Response(CalibrationSerializer(calibration_sets(workspace), many=True).data)
 
@@ -203,11 +204,11 @@ class CalibrationSets(Endpoint):
         responses={201: VersionSerializer, 400: ErrorAnswer},
     )
     def post(self, request: Request) -> Response:
-        """Freeze what people say of a rubric as a version; without news since the newest, that one is given back."""
+        """Freeze what people say of a subject as a version; without news since the newest, that one is given back."""
         wanted, person = valid_body(CalibrationInput, request), self.person()
         with refusals_as_errors():
             made = services.make_calibration_set(
-                actor=person, workspace=workspace_in(person, wanted["workspace"]), rubric=wanted["rubric"]
+                actor=person, workspace=workspace_in(person, wanted["workspace"]), subject=wanted["subject"]
             )
         return Response(VersionSerializer(made).data, status=status.HTTP_201_CREATED)
 
@@ -220,9 +221,9 @@ class CalibrationFile(Endpoint):
         tags=["review"],
         responses={(200, "application/jsonl"): OpenApiTypes.BINARY},
     )
-    def get(self, request: Request, dataset_id: int) -> FileResponse:
+    def get(self, request: Request, version_id: int) -> FileResponse:
         """A version as JSON lines."""
-        return file_of(self.person(), dataset_id)
+        return file_of(version_for(self.person(), version_id))
 
 
 def _item(person: User, wanted: dict[str, Any]) -> dict[str, Any]:

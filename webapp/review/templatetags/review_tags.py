@@ -7,9 +7,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from webapp.experiments.models import Run
-from webapp.review.folders import dataset_path
 from webapp.review.judged import judged_turns
-from webapp.review.models import Dataset, Mark
+from webapp.review.models import Mark
 from webapp.review.notes import Thread, marks_on, threads_at
 from webapp.review.selectors import verdicts_on
 from webapp.review.statistics import Kappa, Rate
@@ -42,12 +41,6 @@ def comments_at(run: Run, place_kind: str, place: str = "") -> list[Thread]:
 def marks_of(run: Run, episode: str) -> list[Mark]:
     """The pins, flags and tags of a sample."""
     return marks_on(run, episode)
-
-
-@register.simple_tag
-def dataset_place(made: Dataset) -> str:
-    """Where the file of a data set lies."""
-    return str(dataset_path(made))
 
 
 @register.simple_tag
