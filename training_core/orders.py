@@ -14,9 +14,9 @@ from typing import Any
 
 from training_core.distributed.parallel import Alone, Parallel
 from training_core.learn.learner import Learner
-from training_core.learn.window import Window
+from training_core.learn.window import Correction, Window
 from training_core.methods.base import SelfPlay
-from training_core.play.records import Rollout
+from training_core.play.records import StepBatch
 from training_core.spec.events import ChangeData
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import SpecError, dump_dict
@@ -85,7 +85,7 @@ class _Waiting:
     """An overruled verdict that the next update learns from."""
 
     change: ChangeData
-    rollouts: list[Rollout]
+    learns: Correction
 
 
 class Orders:
@@ -104,7 +104,7 @@ class Orders:
     def serve(self, method: SelfPlay, learner: Learner) -> None:
         """These parts are meant from now on."""
         self._method, self._learner = method, learner
-        if type(method).correct is SelfPlay.correct:
+        if type(method).why_uncorrectable(self.spec):
             self.window = Window(0)  # nobody can correct anything, so nothing need be kept
 
     def obey(self, step: int, new: Iterable[Order]) -> list[ChangeData]:
@@ -121,11 +121,12 @@ class Orders:
                 told.append(change)
         return told
 
-    def take_corrections(self) -> tuple[list[Rollout], list[ChangeData]]:
+    def take_corrections(self) -> tuple[StepBatch, list[ChangeData]]:
         """What the update that comes next learns once more, and what to tell when it has."""
         waiting, self._waiting = self._waiting, []
-        rollouts = [rollout for each in waiting for rollout in each.rollouts]
-        return rollouts, [each.change for each in waiting]
+        rollouts = [rollout for each in waiting for rollout in each.learns.rollouts]
+        pairs = [pair for each in waiting for pair in each.learns.pairs]
+        return StepBatch(rollouts=rollouts, pairs=pairs), [each.change for each in waiting]
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps, as JSON values."""
@@ -148,11 +149,15 @@ class Orders:
                 return self._change_pool(order, step)
 
     def _overrule(self, order: Overrule, step: int) -> ChangeData | None:
-        advantage = getattr(self.spec.method, "advantage", None)
-        if advantage is None:
-            raise OrderRefused(f"{self._method.title} learns from no rewards that a verdict could change.")
+        if reason := type(self._method).why_uncorrectable(self.spec):
+            raise OrderRefused(reason)
         found = self.window.overrule(
-            advantage, self._method.correct, episode=order.episode, turn=order.turn, value=order.value
+            getattr(self.spec.method, "advantage", None),
+            self._method.correct,
+            episode=order.episode,
+            turn=order.turn,
+            value=order.value,
+            prefer=self._method.choices,
         )
         if found is None:
             kept = self.spec.learner.overrule_window
@@ -167,14 +172,14 @@ class Orders:
             before=found.before,
             after=found.after,
             obeyed=True,
-            update=step + 1 if found.rollouts else None,
-            text=_overruled(found.before, found.after, step + 1 if found.rollouts else None),
+            update=step + 1 if found else None,
+            text=_overruled(found, step + 1),
             episode=order.episode,
             turn=order.turn,
         )
-        if not found.rollouts:
+        if not found:
             return change
-        self._waiting.append(_Waiting(change=change, rollouts=found.rollouts))
+        self._waiting.append(_Waiting(change=change, learns=found))
         return None
 
     def _turn(self, order: TurnKnob, step: int) -> ChangeData:
@@ -248,9 +253,19 @@ def _what(order: Order) -> str:
             return order.question
 
 
-def _overruled(before: float | None, after: float | None, update: int | None) -> str:
-    if update is None:
+def _overruled(found: Correction, update: int) -> str:
+    before, after = found.before, found.after
+    if not found and before == after:
         return "The reward is what it was, so there is nothing to learn anew."
+    if not found:
+        return "No pair and no reward that was learnt from depends on it, so there is nothing to learn anew."
+    if found.pairs:
+        learnt = sum(pair.correction == 1 for pair in found.pairs)
+        away = len(found.pairs) - learnt
+        return (
+            f"The verdict went from {_shown(before)} to {_shown(after)}: {learnt} pair{'s' * (learnt != 1)} learnt and {away} learnt "
+            f"away in the update of step {update}."
+        )
     if before == after:
         return f"The turn itself is not learnt from; what hangs on it reached the update of step {update}."
     return f"The reward went from {_shown(before)} to {_shown(after)} and reached the update of step {update}."

@@ -27,6 +27,7 @@ from training_core.machine import MachineMeter
 from training_core.memory import keep_freed_memory
 from training_core.orders import Orders
 from training_core.play.play import Play
+from training_core.play.records import StepBatch
 from training_core.play.requests import derive_seed
 from training_core.play.scheduler import run as play_out
 from training_core.policies.load import ModelError
@@ -288,9 +289,7 @@ class Run:
         self._orders.window.remember(self._step, played.batch)
         for change in changes:
             self._report.change(change)
-        if corrections:
-            learnt["overrule/rollouts"] = float(len(corrections))
-            learnt["overrule/advantage"] = fmean(abs(rollout.advantage) for rollout in corrections)
+        learnt |= _corrected(corrections)
         self._report.metrics(self._step_metrics(played, learnt))
         self._tell_tokens(played)
         self._report.samples(played.batch.samples, limit=self.spec.recording.samples_per_step)
@@ -407,3 +406,14 @@ class Run:
         self._report.checkpoint(saved)
         if self._speaks:
             checkpoints.tidy(folder, keep=self.spec.checkpoint.keep)
+
+
+def _corrected(corrections: StepBatch) -> dict[str, float]:
+    """What an update learnt once more, where it did."""
+    found: dict[str, float] = {}
+    if rollouts := corrections.rollouts:
+        found["overrule/rollouts"] = float(len(rollouts))
+        found["overrule/advantage"] = fmean(abs(rollout.advantage) for rollout in rollouts)
+    if corrections.pairs:
+        found["overrule/pairs"] = float(len(corrections.pairs))
+    return found

@@ -2,7 +2,10 @@
 
 import pytest
 
+from tests.core import test_methods_pasodoble as pasodoble
 from tests.core.test_methods_mae import Script, lines, make
+from tests.core.test_methods_sppo import digits_wrong, sums
+from tests.core.test_methods_sppo import play_step as play_sums
 from training_core.methods.mae import MultiAgentEvolve
 from training_core.play.play import Play
 from training_core.play.scheduler import run
@@ -78,3 +81,34 @@ def test_without_an_audit_nothing_is_told():
 def test_an_audit_costs_a_verdict_for_each_answer_of_its_share():
     spec = parse_spec({"method": {"name": "mae", "audit": {"kind": "frozen", "share": 0.25}}})
     assert MultiAgentEvolve.rollout_cost(spec).completions["audit verdicts"] == (128 * 5 + 128) // 4
+
+
+def test_an_oracle_is_audited_on_the_pairs_it_makes():
+    method = sums("sppo", k_samples=3, audit={"kind": "verifier", "share": 1.0})
+    found = play_sums(method, Script(digits_wrong(9, 0, 9))).metrics
+    # The right answer is chosen over a wrong one: the oracle is sure by sigmoid(1 / 0.5), the auditor entirely, in both prompts.
+    assert found["audit/judge_score"] == pytest.approx(0.8808, abs=1e-4)
+    assert (found["audit/auditor_score"], found["audit/answers"]) == (1.0, 2.0)
+    plain = play_sums(sums("sppo", k_samples=3), Script(digits_wrong(9, 0, 9)))
+    assert without_audit(found) == plain.metrics
+
+
+def test_agreement_on_a_wrong_answer_opens_pasodobles_gap():
+    method = pasodoble.make(audit={"kind": "verifier", "share": 1.0})
+    both_wrong = pasodoble.Script([pasodoble.proposal("12+30", "41")] * 2, {"12+30": ("41", "41", "41", "42")})
+    found = pasodoble.play_step(method, both_wrong).metrics
+    # Of eight answers six agree, and the two others are right.
+    assert (found["audit/judge_score"], found["audit/auditor_score"]) == (0.75, 0.25)
+    assert found["audit/gap"] == pytest.approx(0.5)
+
+
+def test_a_frozen_auditor_grades_both_answers_of_a_pair():
+    answers = digits_wrong(9, 0, 9)
+    script = Script(lambda prompt, place: "<score>8</score>" if "<|judge|>" in prompt else answers(prompt, place))
+    method = sums("sppo", k_samples=3, audit={"kind": "frozen", "share": 1.0})
+    policies = {"player": "main", "opponent": "iterate", "start": "start", "auditor": "start"}
+    play = Play(policies=policies, sampling=method.spec.sampling, seed=0, step=1, stream="step")
+    found = run(method.step(play), script).metrics
+    # To it both are alike: 1/2 + (g - g) / 2.
+    assert (found["audit/auditor_score"], found["audit/answers"]) == (0.5, 2.0)
+    assert method.rollout_cost(method.experiment).completions["audit verdicts"] == 4

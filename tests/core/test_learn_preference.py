@@ -166,6 +166,30 @@ def test_the_gradient_is_that_of_the_plain_loss(policy, micro_batch_tokens):
         assert torch.allclose(found[name], parameter.grad, atol=1e-6)
 
 
+def test_a_corrected_pair_is_added_and_the_old_one_taken_away_on_the_scale_of_the_steps_own(policy):
+    reference, own = strayed(policy), pairs()[:2]
+    new = pair("abc", (12, 13, 0), (11, 0), correction=1.0)
+    old = pair("abc", (11, 0), (12, 13, 0), correction=-1.0)
+    alone, alone_metrics = _gradient(policy, reference, own)
+    both, metrics = _gradient(policy, reference, [*own, new, old])
+    # -ln s(-m) + ln s(m) = m = beta (c - r), c and r of the new pair; over two pairs of its own.
+    twin = replace(policy, model=copy.deepcopy(policy.model))
+    gap = sequence_logp(twin, "abc", (12, 13, 0)) - sequence_logp(twin, "abc", (11, 0))
+    (-0.5 * gap / 2).backward()
+    for name, parameter in twin.model.named_parameters():
+        assert torch.allclose(both[name] - alone[name], parameter.grad, atol=1e-6)
+    assert {
+        name: metrics[name] for name in alone_metrics if name.startswith(("preference/", "loss/"))
+    } == pytest.approx(
+        {name: value for name, value in alone_metrics.items() if name.startswith(("preference/", "loss/"))}
+    )
+
+
+def _gradient(policy, reference, found):
+    metrics, gradient = gradient_of(learner_of(policy, reference), policy, *found)
+    return gradient, metrics
+
+
 def test_a_text_is_learnt_with_the_token_that_ends_it(policy):
     end = policy.encode_completion("")
     assert len(end) == 1

@@ -63,7 +63,7 @@ def test_what_cannot_be_obeyed_is_refused_at_once(run_in: Callable[..., Run], ru
     Run.objects.filter(pk=run.pk).update(spec={**run.spec, "method": {"name": "spin"}})
     with pytest.raises(services.OrderImpossible, match="keeps no pool"):
         services.change_pool(actor=ada, run_id=run.pk, action="add", question="1+1")
-    with pytest.raises(services.OrderImpossible, match="single verdicts"):
+    with pytest.raises(services.OrderImpossible, match="nobody judges"):
         services.overrule(actor=ada, run_id=run.pk, episode="2-s0", turn=1, value=1.0)
 
 

@@ -234,3 +234,37 @@ def test_what_a_verifier_settles_is_asked_last_with_the_judges_worst_mistakes_fi
         ("2-s0", True, 0.0),
         ("1-s0", True, 0.0),
     ]
+
+
+# Verdicts that are no turns of a judge
+
+
+def test_what_an_oracle_says_is_reviewed_like_a_judges_word(
+    run_in: Callable[..., Run], ada: User, client: Client
+) -> None:
+    run = run_in("running")
+    Run.objects.filter(pk=run.pk).update(
+        spec={**run.spec, "method": {"name": "sppo", "oracle": {"kind": "judge", "judge": "frozen", "reads": "answer"}}}
+    )
+    run.refresh_from_db()
+    turns = [
+        {"role": "opponent", "text": f"<answer>{n}</answer>", "parsed": n, "verdict": v}
+        for n, v in (("7", 0.2), ("8", 0.8))
+    ]
+    data = {"episode": "1-0", "title": "3+4", "layout": "pairs", "turns": turns, "facts": {}}
+    tell(run, [{"seq": 1, "kind": "sample", "step": 1, "t": START_T, "data": data}])
+    found = {item.judged.answer: item for item in queue(ada, run.experiment.workspace, run=run)}
+    assert (found["7"].judged.value, found["8"].judged.value, found["7"].judged.verdicts) == (0.2, 0.8, ())
+    verdict = services.give_verdict(actor=ada, run_id=run.pk, episode="1-0", turn=0, label="right", saw_judge=False)
+    assert (verdict.rubric, verdict.judge) == ("sppo/answer", "frozen, starter")
+    assert verdict.order is not None
+    client.force_login(ada)
+    assert "learnt from in the next update" in client.get(reverse("run_part", args=[run.pk, "steer"])).text
+
+
+def test_a_game_says_why_nothing_can_be_overruled(run_in: Callable[..., Run], ada: User, client: Client) -> None:
+    run = run_in("running")
+    Run.objects.filter(pk=run.pk).update(spec={"method": {"name": "spiral"}, "steps": 5, "seed": 0})
+    client.force_login(ada)
+    for page in (reverse("run_part", args=[run.pk, "steer"]), f"{reverse('review')}?of={run.pk}"):
+        assert "The rules of the game say exactly who won" in client.get(page).text

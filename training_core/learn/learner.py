@@ -97,12 +97,12 @@ class Learner:
             trainer.retune(method)
 
     def update(
-        self, batch: StepBatch, lessons: Sequence[Text], *, rng: random.Random, corrections: Sequence[Rollout] = ()
+        self, batch: StepBatch, lessons: Sequence[Text], *, rng: random.Random, corrections: StepBatch | None = None
     ) -> dict[str, float]:
         """Estimate advantages, take the optimiser steps, return metrics; with several policies, each has its own ``name/policy``.
 
-        ``rng`` spreads what is learnt from over mini-batches. ``corrections`` are rollouts of earlier steps, learnt from with the
-        advantages that they bring. Rollouts of advantage 0 are not run where the loss has neither
+        ``rng`` spreads what is learnt from over mini-batches. ``corrections`` are rollouts and pairs of earlier steps, learnt from with
+        the advantages and factors that they bring. Rollouts of advantage 0 are not run where the loss has neither
         bonus nor penalty: ``loss/policy`` and ``loss/clip_share`` count their zeros, the means over what the model said
         (``kl/*``, ``mismatch/*``) and ``tokens/trained`` leave them out. Raises ``ValueError`` for a batch that the method's spec
         has no loss for.
@@ -110,11 +110,13 @@ class Learner:
         self._check(batch)
         for name in batch.restart_optimizer:
             self._trainers[name].optimizer.restart()
-        if not (batch.rollouts or batch.pairs or batch.demonstrations or lessons or corrections):
+        again = corrections or StepBatch()
+        if not (batch.rollouts or batch.pairs or batch.demonstrations or lessons or again.rollouts or again.pairs):
             return {}
         metrics = {"tokens/trained": 0.0, **self._estimate_advantages(batch.rollouts)}
         kept = [rollout for rollout in batch.rollouts if rollout.advantage != 0 or not rollout.droppable]
-        parts = self._minibatches(replace(batch, rollouts=[*kept, *corrections]), lessons, rng)
+        rollouts, pairs = [*kept, *again.rollouts], [*batch.pairs, *again.pairs]
+        parts = self._minibatches(replace(batch, rollouts=rollouts, pairs=pairs), lessons, rng)
         for name, trainer in self._trainers.items():
             own = [part.of(name, self._policy_of) for part in parts]
             meter, num_tokens = trainer.update(own, lr_scale=batch.lr_scale * batch.lr_scale_of.get(name, 1.0))

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from training_core.methods.card import Chart, FlowEdge, FlowNode, Paper, Preset, ResultTable, read_card
 from training_core.spec.base import Block
+from training_core.spec.judges import AUDITOR, FrozenAudit
 from training_core.spec.orders import OrderRefused
 
 if TYPE_CHECKING:
     from training_core.evaluate.held_out import Evaluation
     from training_core.play.play import Play
     from training_core.play.prompts import Prompts
-    from training_core.play.records import StepBatch
+    from training_core.play.records import Choice, StepBatch
     from training_core.spec.events import SampleData
     from training_core.spec.experiment import ExperimentSpec
 
@@ -52,6 +53,21 @@ class Snapshot:
     """Whether the KL penalty and the preference losses of that policy compare with these weights instead of the start's."""
     speaks: bool = True
     """Whether ``play`` may be told their name; if not, no engine has to hold them."""
+
+
+def auditor_roles(spec: Any) -> tuple[Role, ...]:
+    """The hidden auditor of a method's spec, where it is a model."""
+    if not isinstance(spec.audit, FrozenAudit):
+        return ()
+    role = Role(
+        name=AUDITOR,
+        title="Hidden auditor",
+        policy="start",
+        trained=False,
+        reads="an answer that was judged",
+        writes="a verdict that nobody learns from",
+    )
+    return (role,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +151,8 @@ class SelfPlay(ABC):
     # What people ask of it between steps
 
     @classmethod
-    def why_uncorrectable(cls, spec: Any) -> str:
-        """Why overruling a verdict changes no reward under these knobs, in one sentence; empty where it does."""
+    def why_uncorrectable(cls, experiment: "ExperimentSpec") -> str:
+        """Why overruling a verdict changes nothing that is learnt, in one sentence; empty where it does."""
         if cls.correct is not SelfPlay.correct:
             return ""
         return f"{cls.title} learns nothing from single verdicts, so overruling one changes no reward of it."
@@ -151,7 +167,14 @@ class SelfPlay(ABC):
 
         Raises ``OrderRefused`` where no reward depends on it.
         """
-        raise OrderRefused(self.why_uncorrectable(self.experiment.method))
+        raise OrderRefused(self.why_uncorrectable(self.experiment))
+
+    def choices(self, sample: "SampleData") -> "list[Choice]":
+        """The pairs that a sample makes by the verdicts on its turns; what a step hands over, and what a corrected verdict makes of it.
+
+        A method that learns from pairs of answers names them here and hands them over with ``StepLog.choose``.
+        """
+        return []
 
     def add_question(self, question: str, answer: str | None, *, step: int) -> None:
         """Take a person's question into the pool; raises ``OrderRefused``."""

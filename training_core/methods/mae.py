@@ -5,6 +5,7 @@ Judge accepts, the Judge for a readable verdict; weak questions never enter the 
 """
 
 import random
+from functools import partial
 from statistics import fmean as mean
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,8 +13,8 @@ from pydantic import Field, model_validator
 
 from training_core.evaluate.held_out import Evaluation, accuracy, answer_held_out, shown_items
 from training_core.evaluate.judge_probe import fixed_probe, judge_agreement, own_answers
-from training_core.methods.base import Role, RolloutCost, SelfPlay
-from training_core.play.audit import AUDITOR, Audit, Graded
+from training_core.methods.base import Role, RolloutCost, SelfPlay, auditor_roles
+from training_core.play.audit import Audit, Graded, audit_cost, read_grade
 from training_core.play.judging import Judge, Judgement
 from training_core.play.play import Play
 from training_core.play.pools import PairPool, Question, QuestionPool
@@ -25,7 +26,7 @@ from training_core.play.step_log import StepLog, turn_of
 from training_core.rewards.tags import format_score, last_tag
 from training_core.spec.base import Group, Live, Probability, Unit
 from training_core.spec.events import SampleData, Turn
-from training_core.spec.judges import AuditSpec, CurrentJudge, FrozenAudit, JudgeSpec, NoAudit
+from training_core.spec.judges import AuditSpec, CurrentJudge, JudgeSpec, NoAudit
 from training_core.spec.online import OnlineSpec
 from training_core.spec.orders import OrderRefused
 from training_core.spec.rubrics import AnswerRubric, QuestionRubric
@@ -139,14 +140,6 @@ class MultiAgentEvolve(SelfPlay):
     @classmethod
     def roles(cls, spec: MaeSpec) -> tuple[Role, ...]:
         judge_policy = {"current": "main", "frozen": "start"}.get(spec.judge.kind, "none")
-        auditor = Role(
-            name=AUDITOR,
-            title="Hidden auditor",
-            policy="start",
-            trained=False,
-            reads="an answer that the Judge graded",
-            writes="a score that nobody learns from",
-        )
         return (
             Role(
                 name="proposer",
@@ -172,7 +165,7 @@ class MultiAgentEvolve(SelfPlay):
                 reads="a question, or a question with an answer",
                 writes="reasons and a score from 1 to 10",
             ),
-            *([auditor] if isinstance(spec.audit, FrozenAudit) else []),
+            *auditor_roles(spec),
         )
 
     @classmethod
@@ -196,7 +189,7 @@ class MultiAgentEvolve(SelfPlay):
             "answers": answers,
             "answer verdicts": answers * by_model,
             "judge practice": practice,
-            "audit verdicts": round((tries + answers) * spec.audit.share) if isinstance(spec.audit, FrozenAudit) else 0,
+            **audit_cost(spec, tries + answers),
         }
         return RolloutCost(completions={kind: n for kind, n in completions.items() if n}, trained=trained)
 
@@ -220,7 +213,8 @@ class MultiAgentEvolve(SelfPlay):
         assert isinstance(experiment.method, MaeSpec)
         self.spec = experiment.method
         self.judge = self._judge()
-        self.audit = Audit(self.spec.audit, prompts, sampling=self.spec.sampling, lenient=self.spec.lenient_scores)
+        read = partial(read_grade, lenient=self.spec.lenient_scores)
+        self.audit = Audit(self.spec.audit, prompts, sampling=self.spec.sampling, read=read)
         self.questions = QuestionPool(cap=self.spec.pool_cap, sampling=self.spec.pool_sampling)
         self.pairs = PairPool(cap=self.spec.pool_cap)
         self.banned: set[str] = set()

@@ -15,6 +15,8 @@ from pydantic import Field, model_validator
 from training_core.evaluate.held_out import Evaluation, accuracy, answer_held_out, shown_items
 from training_core.methods.base import Role, RolloutCost, SelfPlay
 from training_core.play.alternation import Alternation
+from training_core.play.audit import Audit, Graded
+from training_core.play.corrections import PASSES_AT, judged_turn
 from training_core.play.knowledge import knowledge_from
 from training_core.play.novelty import NoveltyMemory
 from training_core.play.play import Play
@@ -25,6 +27,7 @@ from training_core.rewards.leaks import gives_away
 from training_core.rewards.tags import format_score, last_tag
 from training_core.spec.base import Group, Probability, Unit
 from training_core.spec.events import SampleData, Turn
+from training_core.spec.judges import NoAudit, VerifierAudit
 from training_core.spec.learning import AdvantageSpec, ClippedPolicyLoss, GroupRelative, PolicyLossSpec, SamplingSpec
 from training_core.spec.online import OnlineSpec
 
@@ -63,6 +66,8 @@ class PasoDobleSpec(OnlineSpec):
     """Weight of novelty in the Proposer's reward."""
     solver_reward: Annotated[Literal["agreement", "coin", "coin_formatted"], Group("Rewards")] = "agreement"
     """coin pays answers at random and coin_formatted random answers with an answer tag: the paper's checks that labels matter."""
+    audit: Annotated[NoAudit | VerifierAudit, Field(discriminator="kind"), Group("Rewards")] = NoAudit()
+    """The task's own verifier checks a share of the answers that agreed or did not; the gap shows both models agreeing on wrong ones."""
     leak_check: Annotated[Literal["off", "exact", "substring"], Group("Rewards")] = "substring"
     """How an answer is looked for in its question. substring also finds 2 in 12 apples, as in the paper; exact finds whole words."""
     train_on_leaks: Annotated[bool, Group("Rewards")] = True
@@ -178,6 +183,7 @@ class PasoDoble(SelfPlay):
         assert isinstance(experiment.method, PasoDobleSpec)
         self.spec = spec = experiment.method
         self.draw_knowledge = knowledge_from(domain, spec.corpus, max_characters=spec.max_passage)
+        self.audit = Audit(spec.audit, prompts, sampling=spec.sampling)
         self.memory = NoveltyMemory(size=spec.memory, jaccard=spec.jaccard, unit=spec.novelty_unit)
         self.turns = Alternation(
             proposer_updates=spec.proposer_updates, solver_updates=spec.solver_updates, cap=spec.buffer_cap
@@ -189,7 +195,8 @@ class PasoDoble(SelfPlay):
             await self._practise(play, log)
         else:
             await self._propose(play, log)
-        return log.batch({"buffer/questions": float(len(self.turns.buffer))} if self.spec.mode == "offline" else {})
+        buffered = {"buffer/questions": float(len(self.turns.buffer))} if self.spec.mode == "offline" else {}
+        return log.batch(buffered | await self.audit.metrics(play))
 
     async def _propose(self, play: Play, log: StepLog) -> None:
         """A duel on every passage; the memory learns of the new questions only afterwards."""
@@ -248,7 +255,11 @@ class PasoDoble(SelfPlay):
     async def _attempts(self, play: Play, log: StepLog, question: str, answer: str) -> "list[_Attempt]":
         said = await play.say(SOLVER, self.prompts.render("solve", question=question), n=self.spec.attempts)
         truth = self.domain.truth(question)
-        return [self._attempt(play, log, completion, expected=answer, truth=truth) for completion in said]
+        attempts = [self._attempt(play, log, completion, expected=answer, truth=truth) for completion in said]
+        for attempt in attempts:
+            right, shown = attempt.turn.correct, attempt.turn.parsed or attempt.completion.text
+            self.audit.note(Graded(question=question, answer=shown, value=float(attempt.agrees), right=right))
+        return attempts
 
     def _attempt(
         self, play: Play, log: StepLog, completion: Completion, *, expected: str, truth: str | None
@@ -262,6 +273,7 @@ class PasoDoble(SelfPlay):
             reward = float(play.rng.random() < 0.5 and not gated)
         turn = turn_of(SOLVER, completion, answer, parent=0)
         turn.rewards = {"agreement": float(agrees)}
+        turn.verdict = float(agrees) if self.spec.solver_reward == "agreement" else None
         if truth is not None:
             turn.correct = answer is not None and self.domain.check(answer, truth)
             log.count("answers/right", turn.correct)
@@ -277,8 +289,9 @@ class PasoDoble(SelfPlay):
         proposal.novelty = self.memory.novelty(question)
         proposal.parts = {"difficulty": 0.0, "novelty": 0.0}
         if complete and believed > spec.tau_low and proposal.novelty > spec.tau_div:
-            proposal.parts = {"difficulty": 1 + spec.base_bonus - believed, "novelty": spec.w_div * proposal.novelty}
+            proposal.parts = self._parts(believed, proposal.novelty)
             proposal.reward = sum(proposal.parts.values())
+        proposal.turn.verdict = float(proposal.reward > 0) if complete else None
         proposal.turn.rewards = {"difficulty": 1 - believed, "novelty": proposal.novelty}
         log.count("proposals/valid", proposal.reward > 0)
         log.count("proposals/complete", complete)
@@ -295,6 +308,10 @@ class PasoDoble(SelfPlay):
             log.count("proposals/label_right", proposal.is_right)
         ill_posed = not complete or proposal.turn.correct is False
         log.asked([attempt.outcome for attempt in proposal.attempts], ill_posed=ill_posed)
+
+    def _parts(self, believed: float, novelty: float) -> dict[str, float]:
+        """What a valid question earns."""
+        return {"difficulty": 1 + self.spec.base_bonus - believed, "novelty": self.spec.w_div * novelty}
 
     def _teaches(self, proposal: "_Proposal") -> bool:
         """Whether the Solver learns from its attempts; offline it does so in its own turn only."""
@@ -380,6 +397,40 @@ class PasoDoble(SelfPlay):
         """Whether a question solved this often can teach the Solver: p in (tau_low, tau_high)."""
         return self.spec.tau_low < rate < self.spec.tau_high
 
+    # What people ask of it between steps
+
+    @classmethod
+    def why_uncorrectable(cls, experiment: "ExperimentSpec") -> str:
+        spec = experiment.method
+        assert isinstance(spec, PasoDobleSpec)
+        if spec.solver_reward == "agreement":
+            return ""
+        return f"method.solver_reward is {spec.solver_reward}, which pays answers at random, so there is no verdict to overrule."
+
+    def correct(self, sample: SampleData, turn: int, value: float) -> None:
+        """A person's word on an answer takes the place of its agreement, and with it the question's solve rate p changes; one on a
+        question says whether it is valid, whatever p is. What was learnt from stays what was chosen to be learnt from."""
+        judged_turn(sample, turn).verdict = value
+        first = sample.turns[0]
+        attempts = [each for each in sample.turns if each.role == SOLVER]
+        leaks = first.role == PROPOSER and _leaks(first, attempts)
+        if sample.turns[turn].role == SOLVER:
+            judged = sample.turns[turn]
+            judged.rewards["agreement"] = value
+            judged.reward = value if judged.reward is not None else None
+        if first.role != PROPOSER or first.reward is None:
+            return
+        spec, novelty = self.spec, first.rewards["novelty"]
+        rate = sum(each.rewards["agreement"] for each in attempts) / len(attempts) if attempts else 0.0
+        believed = 0.0 if leaks else rate
+        is_valid = believed > spec.tau_low
+        if turn == 0:
+            first.rewards["said"] = value
+        if (said := first.rewards.get("said")) is not None:
+            is_valid = said >= PASSES_AT and not leaks
+        first.rewards["difficulty"] = 1 - believed
+        first.reward = sum(self._parts(believed, novelty).values()) if is_valid and novelty > spec.tau_div else 0.0
+
     async def evaluate(self, play: Play) -> Evaluation:
         """The Solver on held-out items, and how often the Proposer's questions on fixed passages are sound and rightly answered."""
         settings = self.experiment.evaluation
@@ -461,6 +512,14 @@ class _Proposal:
     """Whether its answer is the truth, where a verifier knows it."""
     is_accepted: bool = False
     """Whether its duel is learnt from."""
+
+
+def _leaks(question: Turn, attempts: list[Turn]) -> bool:
+    """Whether the question gives its answer away, told by its difficulty: that of a leak is 1 although attempts agree."""
+    terms = question.rewards
+    if terms["difficulty"] == 1 and any(each.rewards["agreement"] > 0 for each in attempts):
+        terms["leak"] = 1.0
+    return "leak" in terms
 
 
 def _agreement(attempts: list[_Attempt]) -> float:

@@ -23,11 +23,13 @@ from training_core.evaluate.attempts import (
 )
 from training_core.evaluate.held_out import Evaluation
 from training_core.methods.base import Role, RolloutCost, SelfPlay
+from training_core.play.corrections import judged_turn
 from training_core.play.play import Play
 from training_core.play.records import Rollout, StepBatch
 from training_core.play.step_log import StepLog, turn_of
 from training_core.rewards.tags import format_score
 from training_core.spec.base import Group, Probability, Unit
+from training_core.spec.events import SampleData
 from training_core.spec.learning import AdvantageSpec, ClippedPolicyLoss, PolicyLossSpec, RoleMean, SamplingSpec
 from training_core.spec.online import OnlineSpec
 
@@ -237,6 +239,7 @@ class Score(SelfPlay):
                 role if own else BASE, attempt.completion, attempt.answer, parent=0 if sample.turns else None
             )
             turn.correct = attempt.right
+            turn.verdict = float(attempt.right) if self.experiment.task.kind == "jsonl" else None
             turn.rewards = {"right": r1} if role == FIRST else {"right": r2, "bonus": bonus}
             sample.turns.append(turn)
             if not own:
@@ -252,6 +255,25 @@ class Score(SelfPlay):
                 turn=turn,
             )
             log.learn(rollout, train=True)
+
+    # What people ask of it between steps
+
+    @classmethod
+    def why_uncorrectable(cls, experiment: "ExperimentSpec") -> str:
+        if experiment.task.kind == "jsonl":  # there an answer is compared with a written one
+            return ""
+        return "A rule of the task knows exactly which attempts are right, so there is no verdict to overrule."
+
+    def correct(self, sample: SampleData, turn: int, value: float) -> None:
+        """R1 and R2 with another r: of the first attempt also what the second gained over it."""
+        judged = judged_turn(sample, turn)
+        judged.rewards["right"] = judged.verdict = value
+        first, second = sample.turns
+        r1, r2, second_stage = first.rewards["right"], second.rewards["right"], sample.facts["stage"] == 2
+        bonus = self.spec.alpha * (r2 - r1) if second_stage else 0.0
+        second.rewards["bonus"], second.reward = bonus, r2 + bonus
+        if first.reward is not None:  # the base model's own attempt earns nothing
+            first.reward = r1 * second_stage + self.spec.gamma_attempts * (r2 + bonus)
 
     async def _adapt(self, play: Play, log: StepLog, episodes: "Sequence[_Episode]", *, reward: float) -> None:
         """Move beta2 so that beta2 times the first attempt's KL is about as large as the second's mean reward."""

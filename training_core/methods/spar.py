@@ -15,12 +15,14 @@ from pydantic import Field, model_validator
 
 from training_core.evaluate.held_out import Answered, Evaluation, accuracy, answer_held_out, shown_items
 from training_core.evaluate.judge_probe import Labelled, fixed_probe
-from training_core.methods.base import Role, RolloutCost, SelfPlay, Snapshot
+from training_core.methods.base import Role, RolloutCost, SelfPlay, Snapshot, auditor_roles
+from training_core.play.audit import Audit, Graded, audit_cost
+from training_core.play.corrections import PASSES_AT, judged_turn
 from training_core.play.deck import Deck
 from training_core.play.edits import edit_share
 from training_core.play.play import Play
 from training_core.play.prompts import Prompts
-from training_core.play.records import Blend, Demonstration, Pair, StepBatch
+from training_core.play.records import Blend, Choice, Demonstration, StepBatch
 from training_core.play.requests import Completion, derive_seed
 from training_core.play.rounds import Plan, fitting_plan, step_size
 from training_core.play.rounds import Shape as Rounds
@@ -30,7 +32,8 @@ from training_core.play.votes import majority
 from training_core.rewards.tags import last_tag
 from training_core.rewards.verdicts import read_verdict
 from training_core.spec.base import Group, Unit
-from training_core.spec.events import Turn
+from training_core.spec.events import SampleData, Turn
+from training_core.spec.judges import AuditSpec, NoAudit
 from training_core.spec.learning import DpoLoss, OptimizerSpec, SamplingSpec
 from training_core.spec.preference import PreferenceSpec
 from training_core.spec.rubrics import VoteRubric
@@ -71,6 +74,8 @@ class SparSpec(PreferenceSpec):
     """How the refiner is asked to judge an answer; off keeps the method's own words."""
     verifier: Annotated[Literal["self_vote", "rules"], Group("Judging")] = "self_vote"
     """self_vote believes the majority; rules believes the task's own check and takes the votes for their words only."""
+    audit: Annotated[AuditSpec, Group("Judging")] = NoAudit()
+    """A second judge that judges a share of the answers again and that nobody learns from; the gap shows votes that are being pleased."""
     retries: Annotated[int, Field(ge=0, le=10), Group("Judging"), Unit("retries")] = 3
     """Further tries where an edit cannot be read or the votes on it are tied; after that it is dropped."""
 
@@ -211,6 +216,7 @@ class Spar(SelfPlay):
                 reads="an instruction with an answer, perhaps with a critique",
                 writes="a check of every constraint that ends in Yes or No, or the answer with small edits",
             ),
+            *auditor_roles(spec),
         )
 
     @classmethod
@@ -232,6 +238,7 @@ class Spar(SelfPlay):
             "judgements of answers": answers * spec.judge_votes,
             "edits": edits,
             "judgements of edits": edits * spec.judge_votes,
+            **audit_cost(spec, answers + edits),
         }
         learnt = 2 * spec.prompts_per_step + (answers // 4 + edits // 4) * spec.train_refiner
         return RolloutCost(completions={kind: n for kind, n in completions.items() if n}, trained=learnt)
@@ -261,8 +268,9 @@ class Spar(SelfPlay):
         assert isinstance(experiment.method, SparSpec)
         self.spec = spec = experiment.method
         self.plan = spec.plan(experiment.steps)
+        self.audit = Audit(spec.audit, prompts, sampling=self._judging_by(spec), read=_read_share)
         self._deck = Deck(domain, random.Random(derive_seed(experiment.seed, "deck")))
-        self._judging = SamplingSpec(temperature=spec.judge_temperature, max_tokens=spec.judge_tokens)
+        self._judging = self._judging_by(spec)
         self._refining = SamplingSpec(temperature=spec.refine_temperature, max_tokens=spec.refine_tokens)
         self._caps = {
             "refinements": spec.cap_refinements,
@@ -275,6 +283,10 @@ class Spar(SelfPlay):
         """Texts the refiner was given in this round, by kind."""
         self.asked: set[int] = set()
         """Hashes of their prompts: none is learnt twice in a round."""
+
+    @staticmethod
+    def _judging_by(spec: SparSpec) -> SamplingSpec:
+        return SamplingSpec(temperature=spec.judge_temperature, max_tokens=spec.judge_tokens)
 
     async def step(self, play: Play) -> StepBatch:
         spec, place, log = self.spec, self.plan.place(play.step), StepLog()
@@ -289,7 +301,7 @@ class Spar(SelfPlay):
         swaps = {ITERATE: actor, **({REFINER_ITERATE: refiner} if spec.train_refiner else {})}
         warming, falling = (step_size(place, warmup_share=spec.warmup_share, decays=decays) for decays in (False, True))
         return log.batch(
-            {"round/number": place.round + 1},
+            {"round/number": place.round + 1, **await self.audit.metrics(play)},
             blends=[Blend(into=name, parts={policy: 1.0}) for name, policy in swaps.items()] if place.is_last else (),
             restart_optimizer=tuple(swaps.values()) if place.is_first and place.round else (),
             lr_scale_of={actor: falling, **({refiner: warming * spec.refiner_lr} if spec.train_refiner else {})},
@@ -359,6 +371,7 @@ class Spar(SelfPlay):
                 log.count("votes/disagreement", not found.is_unanimous)
                 log.count("votes/agreement", None if right is None else found.accepts == right)
                 log.judged(found.value, right, length=len(answer))
+                self.audit.note(Graded(question=given.item.question, answer=answer, value=found.value, right=right))
             if self.spec.verifier == "rules" and right is not None:
                 return self._by_rule(prompt, votes, verdicts, right=right)
             if found is not None:
@@ -411,7 +424,7 @@ class Spar(SelfPlay):
 
     def _harvest(self, given: _Instruction, tree: Tree[Completion, Judged], root: Completion) -> None:
         """Learn from a tree: the actor from its solution over the root, the refiner from the last edge and the judgements."""
-        turns, log = self._show(given, tree, root), given.log
+        sample, log = self._show(given, tree, root), given.log
         solution = tree.solution
         log.count("tree/solved", solution is not None)
         log.count("tree/nodes", len(tree.nodes) - 1)
@@ -428,17 +441,11 @@ class Spar(SelfPlay):
             "refinements",
             self._refine_prompt(given.item, solution.parent),
             solution.draft.source,
-            turn=turns[tree.nodes.index(solution)],
+            turn=sample.turns[tree.nodes.index(solution)],
         )
         # The rejected answer is the root's, however deep the solution lies; only the refiner learns the last edge.
-        self._prefer(
-            given,
-            chosen=with_answer(root.text, solution.answer),
-            rejected=root,
-            answers=(solution.answer, tree.nodes[0].answer),
-            rights=(solution.verdict.right, tree.nodes[0].verdict.right),
-            turns=(turns[tree.nodes.index(solution)], turns[0]),
-        )
+        place = tree.nodes.index(solution)
+        self._prefer(given, sample, place, 0, answers={place: with_answer(root.text, solution.answer), 0: root})
 
     def _pair_samples(
         self,
@@ -454,30 +461,40 @@ class Spar(SelfPlay):
         sample.turns += [chosen, rejected]
         others = (answer for answer in completions if answer not in pair)
         sample.turns += [_turn("actor", completions[answer], answer, judged.get(answer)) for answer in others]
-        self._prefer(
-            given,
-            chosen=completions[pair[0]],
-            rejected=completions[pair[1]],
-            answers=pair,
-            rights=(judged[pair[0]].right, judged[pair[1]].right),
-            turns=(chosen, rejected),
-        )
+        self._prefer(given, sample, 0, 1, answers={place: completions[answer] for place, answer in enumerate(pair)})
 
     def _prefer(
         self,
         given: _Instruction,
+        sample: SampleData,
+        chosen: int,
+        rejected: int,
         *,
-        chosen: Completion | str,
-        rejected: Completion,
-        answers: tuple[str, str],
-        rights: tuple[bool | None, bool | None],
-        turns: tuple[Turn, Turn],
+        answers: Mapping[int, Completion | str],
     ) -> None:
-        log = given.log
-        log.count("pairs/edit_share", edit_share(*answers))
+        log, turns = given.log, (sample.turns[chosen], sample.turns[rejected])
+        rights = (turns[0].correct, turns[1].correct)
+        log.count("pairs/edit_share", edit_share(turns[0].parsed or "", turns[1].parsed or ""))
         log.count("pairs/right", None if None in rights else rights == (True, False))
         prompt = self.prompts.render("solve", question=given.item.question)
-        log.prefer(Pair(role="actor", prompt=prompt, chosen=chosen, rejected=rejected, turns=turns))
+        log.choose(sample, [Choice(chosen=chosen, rejected=rejected)], role="actor", prompt=prompt, answers=answers)
+
+    # What people ask of it between steps
+
+    def correct(self, sample: SampleData, turn: int, value: float) -> None:
+        """What the votes on an answer should have been; the refiner's own lessons stay what they were."""
+        judged_turn(sample, turn).verdict = value
+
+    def choices(self, sample: SampleData) -> list[Choice]:
+        """The answer that passes over the one that does not; nothing where both do, or neither."""
+        found = []
+        for pair in sample.pairs:
+            one, other = _passes(sample.turns[pair.chosen]), _passes(sample.turns[pair.rejected])
+            if one and not other:
+                found.append(Choice(chosen=pair.chosen, rejected=pair.rejected))
+            elif other and not one:
+                found.append(Choice(chosen=pair.rejected, rejected=pair.chosen))
+        return found
 
     def _learn_judgement(self, log: StepLog, judged: Judged, kind: str) -> None:
         if judged.teaches:
@@ -493,7 +510,7 @@ class Spar(SelfPlay):
             self.asked.add(key)
             log.imitate(Demonstration(role="refiner", prompt=prompt, completion=completion, turn=turn))
 
-    def _show(self, given: _Instruction, tree: Tree[Completion, Judged], root: Completion) -> list[Turn]:
+    def _show(self, given: _Instruction, tree: Tree[Completion, Judged], root: Completion) -> SampleData:
         """The tree as a reader sees it, one turn for each node."""
         solution = tree.solution
         sample = given.log.new_sample(
@@ -511,7 +528,7 @@ class Spar(SelfPlay):
             turn.parent = None if node.parent is None else places[id(node.parent)]
             turn.value = node.value
             sample.turns.append(turn)
-        return sample.turns
+        return sample
 
     @property
     def _refiner_policy(self) -> str | None:
@@ -588,7 +605,18 @@ def _turn(role: str, completion: Completion, answer: str, judged: Judged | None)
         turn.note = "the votes on it stayed tied"
         return turn
     turn.value, turn.correct, turn.note = judged.value, judged.right, judged.critique.text
+    turn.verdict = judged.value
     return turn
+
+
+def _passes(turn: Turn) -> bool:
+    return turn.verdict is not None and turn.verdict > PASSES_AT
+
+
+def _read_share(text: str) -> float | None:
+    """A judgement of Yes or No as 1 or 0."""
+    verdict = read_verdict(text)
+    return None if verdict is None else float(verdict)
 
 
 def _judging(probe: Sequence[Labelled], verdicts: Sequence[bool | None]) -> dict[str, float]:

@@ -224,6 +224,10 @@ class Spin(SelfPlay):
     def _demonstration(self, item: Item) -> str:
         return self.prompts.render("demonstration", question=item.question, answer=item.answer)
 
+    @classmethod
+    def why_uncorrectable(cls, experiment: "ExperimentSpec") -> str:
+        return "SPIN prefers written answers to its own, and nobody judges either, so there is no verdict to overrule."
+
     async def evaluate(self, play: Play) -> Evaluation:
         """Held-out accuracy of the player, and how likely it finds the demonstrations of held-out items."""
         settings = self.experiment.evaluation

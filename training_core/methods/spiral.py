@@ -377,6 +377,10 @@ class Spiral(SelfPlay):
     def _slot(self, step: int) -> int:
         return (step // self.spec.past_every - 1) % self.spec.past_snapshots
 
+    @classmethod
+    def why_uncorrectable(cls, experiment: "ExperimentSpec") -> str:
+        return "The rules of the game say exactly who won, so there is no verdict to overrule."
+
     async def evaluate(self, play: Play) -> Evaluation:
         """Games against the random and the perfect player, exploitability where the tree is small, and now and then a league."""
         return await evaluate_games(play, self._contest(), self.domain.games)

@@ -15,9 +15,11 @@ from pydantic import Field
 from training_core.evaluate.choice_game import exploitability, good_mass, mixed_in
 from training_core.evaluate.held_out import Evaluation, accuracy, answer_held_out, shown_items
 from training_core.evaluate.rivals import win_rate_against
-from training_core.methods.base import Role, RolloutCost, SelfPlay, Snapshot
-from training_core.methods.sppo import START_ROLE, judge_role
+from training_core.methods.base import Role, RolloutCost, SelfPlay, Snapshot, auditor_roles
+from training_core.methods.sppo import START_ROLE, judge_role, why_uncorrectable
+from training_core.play.audit import Audit, Graded, audit_cost
 from training_core.play.candidate_queue import CandidateQueue
+from training_core.play.corrections import PASSES_AT, corrected_table, judged_turn
 from training_core.play.oracle import Candidate, Oracle, candidate_of, check_oracle
 from training_core.play.play import Play
 from training_core.play.prompts import Prompts
@@ -27,6 +29,8 @@ from training_core.play.strengths import Strengths
 from training_core.play.win_rates import win_rates
 from training_core.rewards.tags import format_score, last_tag
 from training_core.spec.base import Group, Unit
+from training_core.spec.events import SampleData
+from training_core.spec.judges import AuditSpec, NoAudit
 from training_core.spec.learning import AdvantageSpec, ClippedPolicyLoss, PolicyLossSpec, RoleMean, SamplingSpec
 from training_core.spec.online import OnlineSpec
 from training_core.spec.preference_oracle import CyclicOracle, JudgeOracle, OracleSpec
@@ -51,6 +55,8 @@ class SpoSpec(OnlineSpec):
     """Answers to each prompt. Two give win shares of 0 or 1 and a noisy gradient; take four or more, or a queue."""
     oracle: Annotated[OracleSpec, Group("Game")] = CyclicOracle()
     """Who says which of two answers is better."""
+    audit: Annotated[AuditSpec, Group("Game")] = NoAudit()
+    """A second judge that compares the best and the worst answer to a share of the prompts again and that nobody learns from."""
     partners: Annotated[Literal["queue", "batch"], Group("Game")] = "queue"
     """Whom an answer is compared with: the policy's latest answers to the same prompt, from earlier steps too, or those of this
     step alone."""
@@ -108,7 +114,7 @@ class MinimaxWinner(SelfPlay):
             writes="several answers, each a rival of the others",
         )
         judges = (judge_role(spec.judge),) if spec.judge else ()
-        return (player, *judges, *((START_ROLE,) if spec.rival_items else ()))
+        return (player, *judges, *((START_ROLE,) if spec.rival_items else ()), *auditor_roles(spec))
 
     @classmethod
     def snapshots(cls, spec: SpoSpec) -> tuple[Snapshot, ...]:
@@ -125,6 +131,7 @@ class MinimaxWinner(SelfPlay):
         elif spec.judge:
             comparisons = answers * min(spec.comparisons_per_item, spec.completions - 1)
             completions["verdicts"] = comparisons * (1 + spec.judge.swap_order) * spec.judge.verdicts
+        completions |= audit_cost(spec, 2 * spec.prompts_per_step)
         return RolloutCost(completions=completions, trained=answers)
 
     @classmethod
@@ -137,6 +144,11 @@ class MinimaxWinner(SelfPlay):
                 "task.kind is choices, whose answers are scored as whole completions in the starter's language; set "
                 "model.source to starter, or choose another task"
             )
+        if experiment.task.kind == "choices" and spec.audit.kind != "none":
+            raise ValueError(
+                "method.audit compares with answers that are right or wrong, and the task choices has none; switch it off, or "
+                "choose another task"
+            )
         if spec.reward == "bradley_terry" and experiment.task.kind != "choices":
             raise ValueError(
                 "method.reward is bradley_terry, which keeps one score for each possible answer and so needs the task choices; "
@@ -148,6 +160,7 @@ class MinimaxWinner(SelfPlay):
         assert isinstance(experiment.method, SpoSpec)
         self.spec = experiment.method
         self.oracle = Oracle(self.spec.oracle, domain, prompts, sampling=self.spec.sampling)
+        self.audit = Audit(self.spec.audit, prompts, sampling=self.spec.sampling)
         self.queue = CandidateQueue(size=self.spec.queue_size if self.spec.partners == "queue" else 0)
         self.strengths = Strengths()
         self.tagged = not isinstance(domain, Choices)
@@ -166,6 +179,7 @@ class MinimaxWinner(SelfPlay):
             chances = await self._chances(play, self.domain)
             self.mixture = mixed_in(self.mixture, chances, step=play.step)
             metrics |= _shares(self.domain, chances)
+        metrics |= await self.audit.metrics(play)
         return log.batch(metrics, blends=self._averaging(play))
 
     async def _compete(self, play: Play, log: StepLog, index: int, item: Item) -> None:
@@ -173,12 +187,14 @@ class MinimaxWinner(SelfPlay):
         spec, episode = self.spec, f"{play.step}-{index}"
         answers = await play.say("player", self._prompt(item.question), n=spec.completions)
         candidates = [candidate_of(answer, tagged=self.tagged) for answer in answers]
-        rewards = await self._rewards(play, log, item.question, candidates)
+        table, rewards = await self._rewards(play, log, item.question, candidates)
         self.queue.add(item.question, candidates)
         sample = log.new_sample(episode, item.question, truth=self.domain.truth(item.question))
+        sample.table = table
         for answer, candidate, reward in zip(answers, candidates, rewards, strict=True):
             turn = turn_of("player", answer, candidate.answer)
             turn.rewards = {spec.reward: reward}
+            turn.verdict = None if why_uncorrectable(spec.oracle) else reward
             if self.domain.has_verifier:
                 turn.correct = self._is_right(item, candidate)
                 log.count("answers/accuracy", turn.correct)
@@ -188,6 +204,8 @@ class MinimaxWinner(SelfPlay):
             log.learn(rollout, train=True)
         if self.domain.has_verifier:
             log.asked([(self._is_right(item, candidate), None) for candidate in candidates])
+        if table is not None:
+            self._note_extremes(sample, item, rewards)
         log.count("win_rate/best", max(rewards))
         log.count("win_rate/worst", min(rewards))
         log.count("answers/different", len({candidate.text for candidate in candidates}) / len(candidates))
@@ -195,12 +213,32 @@ class MinimaxWinner(SelfPlay):
     def _is_right(self, item: Item, candidate: Candidate) -> bool:
         return candidate.answer is not None and self.domain.check(candidate.answer, item.answer)
 
-    async def _rewards(self, play: Play, log: StepLog, question: str, candidates: Sequence[Candidate]) -> list[float]:
-        """The share of wins of each answer; in the comparison, the score that a Bradley-Terry model gives it."""
+    def _note_extremes(self, sample: SampleData, item: Item, rewards: Sequence[float]) -> None:
+        """The best and the worst answer as the oracle saw them, for the audit."""
+        assert sample.table is not None
+        best, worst = rewards.index(max(rewards)), rewards.index(min(rewards))
+        one, other = sample.turns[best], sample.turns[worst]
+        known = one.correct is not None and other.correct is not None
+        self.audit.note(
+            Graded(
+                question=item.question,
+                answer=one.parsed or one.text,
+                rival=other.parsed or other.text,
+                value=sample.table[best][worst],
+                right=0.5 + (bool(one.correct) - bool(other.correct)) / 2 if known else None,
+            )
+        )
+
+    async def _rewards(
+        self, play: Play, log: StepLog, question: str, candidates: Sequence[Candidate]
+    ) -> tuple[list[list[float]] | None, list[float]]:
+        """The share of wins of each answer, with the table where all met all; in the comparison, the score that a
+        Bradley-Terry model gives it."""
         spec, met = self.spec, self.queue.of(question)
         n = spec.comparisons_per_item
         if not met and n >= len(candidates) - 1 and spec.reward == "win_rate":
-            return win_rates(await self.oracle.table(play, log, question, candidates), include_self=False)
+            table = await self.oracle.table(play, log, question, candidates)
+            return table, win_rates(table, include_self=False)
         pairs = [
             (candidate, partner)
             for place, candidate in enumerate(candidates)
@@ -208,10 +246,10 @@ class MinimaxWinner(SelfPlay):
         ]
         wins = await self.oracle.compare(play, log, question, pairs)
         if spec.reward == "win_rate":
-            return [mean(wins[place * n : (place + 1) * n]) for place in range(len(candidates))]
+            return None, [mean(wins[place * n : (place + 1) * n]) for place in range(len(candidates))]
         for (one, other), won in zip(pairs, wins, strict=True):
             self.strengths.add(one.answer or "", other.answer or "", won)
-        return [self.strengths.of(candidate.answer or "") for candidate in candidates]
+        return None, [self.strengths.of(candidate.answer or "") for candidate in candidates]
 
     def _partners(
         self, play: Play, met: Sequence[Candidate], candidates: Sequence[Candidate], place: int
@@ -220,6 +258,31 @@ class MinimaxWinner(SelfPlay):
         siblings = [*candidates[:place], *candidates[place + 1 :]]
         drawn = [play.rng.randrange(len(siblings) + len(met)) for _ in range(self.spec.comparisons_per_item)]
         return [siblings[at] if at < len(siblings) else met[at - len(siblings)] for at in drawn]
+
+    # What people ask of it between steps
+
+    @classmethod
+    def why_uncorrectable(cls, experiment: "ExperimentSpec") -> str:
+        spec = experiment.method
+        assert isinstance(spec, SpoSpec)
+        return why_uncorrectable(spec.oracle)
+
+    def correct(self, sample: SampleData, turn: int, value: float) -> None:
+        """The share of wins as if the oracle had known what the person says of an answer, of its siblings too where all met all.
+
+        Where partners were drawn, only the answer's own share moves: past 1/2 + (v - 1/2) / 2, as against even partners.
+        """
+        judged = judged_turn(sample, turn)
+        if sample.table is not None:
+            sample.table = corrected_table(sample, turn, value)
+            shares = win_rates(sample.table, include_self=False)
+        else:
+            bound = max if value >= PASSES_AT else min
+            shares = [each.rewards["win_rate"] for each in sample.turns]
+            shares[turn] = bound(shares[turn], 0.25 + value / 2)
+        judged.verdict = value
+        for each, share in zip(sample.turns, shares, strict=True):
+            each.rewards, each.reward = {"win_rate": share}, share
 
     def _averaging(self, play: Play) -> tuple[Blend, ...]:
         """The average takes in the weights after this step's update: the mean over the start and every step, or a moving one."""

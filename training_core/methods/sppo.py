@@ -14,22 +14,25 @@ from pydantic import Field
 
 from training_core.evaluate.held_out import Answered, Evaluation, accuracy, answer_held_out, shown_items
 from training_core.evaluate.rivals import win_rate_against
-from training_core.methods.base import Role, RolloutCost, SelfPlay, Snapshot
+from training_core.methods.base import Role, RolloutCost, SelfPlay, Snapshot, auditor_roles
+from training_core.play.audit import Audit, Graded, audit_cost
+from training_core.play.corrections import corrected_table, judged_turn
 from training_core.play.deck import Deck
 from training_core.play.oracle import Oracle, candidate_of, check_oracle
 from training_core.play.play import Play
 from training_core.play.prompts import Prompts
-from training_core.play.records import Blend, Pair, StepBatch
+from training_core.play.records import Blend, Choice, StepBatch
 from training_core.play.requests import Completion, derive_seed
 from training_core.play.rounds import Place, Plan, Shape, fitting_plan, step_size
 from training_core.play.step_log import StepLog, turn_of
 from training_core.play.win_rates import PairRule, Table, pick_pairs, rebuilt_from_scores, win_rates
 from training_core.rewards.tags import format_score, last_tag
 from training_core.spec.base import Group, Unit
-from training_core.spec.events import Turn
+from training_core.spec.events import SampleData, Turn
+from training_core.spec.judges import AuditSpec, NoAudit
 from training_core.spec.learning import DpoLoss, IpoLoss, OptimizerSpec, SamplingSpec, SppoLoss, SppoSingleLoss
 from training_core.spec.preference import PreferenceSpec
-from training_core.spec.preference_oracle import JudgeOracle, OracleSpec, VerifierOracle
+from training_core.spec.preference_oracle import CyclicOracle, JudgeOracle, LengthOracle, OracleSpec, VerifierOracle
 from training_core.tasks.base import Domain, Item
 
 if TYPE_CHECKING:
@@ -70,6 +73,8 @@ class RoundsOfPreferenceSpec(PreferenceSpec):
     """Answers to each prompt. More find better and worse ones, and comparing them costs with the square."""
     oracle: Annotated[OracleSpec, Group("Answers")] = VerifierOracle()
     """Who says which of two answers is better. The paper asks a preference model, a judge that reads pairs."""
+    audit: Annotated[AuditSpec, Group("Answers")] = NoAudit()
+    """A second judge that compares a share of the pairs again and that nobody learns from; the gap shows an oracle being pleased."""
     pair_rule: Annotated[PairRule, Group("Answers")] = "best_worst"
     """Answers that enter the loss: the two extremes, one random pair, or all pairs (then every answer counts alike)."""
     win_rate_source: Annotated[Literal["pairwise", "from_scores"], Group("Answers")] = "pairwise"
@@ -151,7 +156,7 @@ class SelfPlayPreferenceOptimization(SelfPlay):
             writes="several answers",
         )
         judges = (judge_role(spec.judge),) if spec.judge else ()
-        return (player, opponent, *judges, *((START_ROLE,) if spec.rival_items else ()))
+        return (player, opponent, *judges, *((START_ROLE,) if spec.rival_items else ()), *auditor_roles(spec))
 
     @classmethod
     def snapshots(cls, spec: RoundsOfPreferenceSpec) -> tuple[Snapshot, ...]:
@@ -166,6 +171,7 @@ class SelfPlayPreferenceOptimization(SelfPlay):
         if spec.judge:
             judged = spec.k_samples if spec.judge.reads == "answer" else num_pairs * (1 + spec.judge.swap_order)
             completions["verdicts"] = prompts * judged * spec.judge.verdicts
+        completions |= audit_cost(spec, 2 * prompts * (num_pairs if spec.pair_rule == "all_k" else 1))
         return RolloutCost(
             completions=completions, trained=prompts * 2 * (num_pairs if spec.pair_rule == "all_k" else 1)
         )
@@ -188,6 +194,7 @@ class SelfPlayPreferenceOptimization(SelfPlay):
         self.spec = experiment.method
         self.plan = self.spec.plan(experiment.steps)
         self.oracle = Oracle(self.spec.oracle, domain, prompts, sampling=self.spec.sampling)
+        self.audit = Audit(self.spec.audit, prompts, sampling=self.spec.sampling)
         self.deck = Deck(domain, random.Random(derive_seed(experiment.seed, "deck")))
 
     async def step(self, play: Play) -> StepBatch:
@@ -195,7 +202,7 @@ class SelfPlayPreferenceOptimization(SelfPlay):
         await play.gather(self._answer(play, log, index, item) for index, item in enumerate(self._items(place)))
         player, size = play.policy_of("player"), spec.step_size(place)
         return log.batch(
-            {"round/number": place.round + 1, "round/step_size": size},
+            {"round/number": place.round + 1, "round/step_size": size, **await self.audit.metrics(play)},
             blends=self.end_of_round(place, player) if place.is_last else (),
             restart_optimizer=(player,) if place.is_first and place.round else (),
             lr_scale=size,
@@ -222,33 +229,60 @@ class SelfPlayPreferenceOptimization(SelfPlay):
             table = rebuilt_from_scores(table)
         rates = win_rates(table, include_self=spec.include_self)
         sample = log.new_sample(f"{play.step}-{index}", item.question, truth=self.domain.truth(item.question))
-        sample.layout = "pairs"
+        sample.layout, sample.table = "pairs", [list(row) for row in table]
         turns = [self._turn(item, answer, rate) for answer, rate in zip(answers, rates, strict=True)]
+        for turn, verdict in zip(turns, win_rates(table, include_self=False), strict=True):
+            turn.verdict = verdict
         sample.turns.extend(turns)
         _count(log, answers, turns, rates)
         log.asked([(turn.correct, None) for turn in turns])
-        pairs = pick_pairs(rates, spec.pair_rule, play.rng)
-        if spec.skip_ties and all(rates[chosen] == rates[rejected] for chosen, rejected in pairs):
+        choices = self._choices(table, pick_pairs(rates, spec.pair_rule, play.rng))
+        if not choices:
             log.discard(sample, "all its answers win equally often")
-        for chosen, rejected in pairs:
-            if spec.skip_ties and rates[chosen] == rates[rejected]:
-                continue
-            log.prefer(
-                Pair(
-                    role="player",
-                    prompt=prompt,
-                    chosen=answers[chosen],
-                    rejected=answers[rejected],
-                    win_rates=self._targets(table, rates, chosen, rejected),
-                    turns=(turns[chosen], turns[rejected]),
-                )
-            )
+        log.choose(sample, choices, role="player", prompt=prompt, answers=dict(enumerate(answers)))
+        for choice in choices:
+            self.audit.note(_compared(item, sample, choice))
+
+    def _choices(self, table: Table, pairs: Sequence[tuple[int, int]]) -> list[Choice]:
+        rates = win_rates(table, include_self=self.spec.include_self)
+        return [
+            Choice(chosen=chosen, rejected=rejected, win_rates=self._targets(table, rates, chosen, rejected))
+            for chosen, rejected in pairs
+            if not (self.spec.skip_ties and rates[chosen] == rates[rejected])
+        ]
 
     def _targets(self, table: Table, rates: Sequence[float], chosen: int, rejected: int) -> tuple[float, float]:
         """Win rates in the group, or for sppo_single those of the two answers against each other alone."""
         if self.spec.preference.kind == "sppo_single":
             return table[chosen][rejected], table[rejected][chosen]
         return rates[chosen], rates[rejected]
+
+    # What people ask of it between steps
+
+    @classmethod
+    def why_uncorrectable(cls, experiment: "ExperimentSpec") -> str:
+        spec = experiment.method
+        assert isinstance(spec, RoundsOfPreferenceSpec)
+        return why_uncorrectable(spec.oracle)
+
+    def correct(self, sample: SampleData, turn: int, value: float) -> None:
+        """The oracle's table and the win rates as if it had known what the person says of an answer."""
+        judged = judged_turn(sample, turn)
+        sample.table = corrected_table(sample, turn, value)
+        judged.verdict = value
+        rates = win_rates(sample.table, include_self=self.spec.include_self)
+        for each, rate in zip(sample.turns, rates, strict=True):
+            each.rewards = {"win_rate": rate}
+
+    def choices(self, sample: SampleData) -> list[Choice]:
+        """The pairs of the rule; of one that was drawn at random, the same two answers in their order of now."""
+        assert sample.table is not None
+        rates = win_rates(sample.table, include_self=self.spec.include_self)
+        if self.spec.pair_rule != "random_pair":
+            return self._choices(sample.table, pick_pairs(rates, self.spec.pair_rule, random.Random(0)))
+        places = [(pair.chosen, pair.rejected) for pair in sample.pairs]
+        ranked = [tuple(sorted(both, key=lambda place: (-rates[place], place))) for both in places]
+        return self._choices(sample.table, [(one, other) for one, other in ranked])
 
     def _turn(self, item: Item, answer: Completion, rate: float) -> Turn:
         turn = turn_of("opponent", answer, last_tag(answer.text, "answer"))
@@ -304,6 +338,27 @@ def judge_role(judge: JudgeOracle) -> Role:
         trained=False,
         reads="a prompt with two answers" if pairs else "a prompt with an answer",
         writes="which is better" if pairs else "a score from 1 to 10",
+    )
+
+
+def why_uncorrectable(oracle: OracleSpec) -> str:
+    """Why a person's word changes nothing of what an oracle says, if so."""
+    if isinstance(oracle, CyclicOracle | LengthOracle):
+        return f"To the {oracle.kind} oracle no answer is right or wrong, so there is no verdict to overrule."
+    return ""
+
+
+def _compared(item: Item, sample: SampleData, choice: Choice) -> Graded:
+    """A pair as the oracle saw it, for the audit."""
+    assert sample.table is not None
+    chosen, rejected = sample.turns[choice.chosen], sample.turns[choice.rejected]
+    known = chosen.correct is not None and rejected.correct is not None
+    return Graded(
+        question=item.question,
+        answer=chosen.parsed or chosen.text,
+        rival=rejected.parsed or rejected.text,
+        value=sample.table[choice.chosen][choice.rejected],
+        right=0.5 + (bool(chosen.correct) - bool(rejected.correct)) / 2 if known else None,
     )
 
 

@@ -4,8 +4,10 @@ Nothing of the run waits for it and none of its random numbers are drawn for it,
 the same run without one does. The gap between the two tells learning from pleasing the judge.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean as mean
+from typing import Any
 
 from training_core.evaluate.agreement import ACCEPT_AT
 from training_core.play.findings import spread_of
@@ -13,31 +15,52 @@ from training_core.play.play import Play
 from training_core.play.prompts import Prompts
 from training_core.play.requests import derive_seed
 from training_core.rewards.scores import normalised_score, read_score
-from training_core.spec.judges import AuditSpec, FrozenAudit, NoAudit
+from training_core.spec.judges import AUDITOR, AuditSpec, FrozenAudit, NoAudit
 from training_core.spec.learning import SamplingSpec
-
-AUDITOR = "auditor"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Graded:
-    """An answer with the value the judge gave it: ``Graded(question="3+4", answer="8", value=0.9, right=False)``."""
+    """An answer with the value the judge gave it: ``Graded(question="3+4", answer="8", value=0.9, right=False)``.
+
+    With a ``rival`` the value is the chance that the answer is the better of the two.
+    """
 
     question: str
     answer: str
     value: float
-    right: bool | None
-    """The truth, where a verifier knows it."""
+    right: float | None
+    """The truth, where a verifier knows it; of two answers 1, 0, or one half where both are right or wrong."""
+    rival: str | None = None
+
+
+def read_grade(text: str, *, lenient: bool = False) -> float | None:
+    """A verdict in the score grammar as a number from 0 to 1."""
+    score = read_score(text, lenient=lenient)
+    return None if score is None else normalised_score(score)
+
+
+def audit_cost(spec: Any, num_verdicts: int) -> dict[str, int]:
+    """What auditing its share of so many verdicts adds to the completions of a step."""
+    verdicts = round(num_verdicts * spec.audit.share) if isinstance(spec.audit, FrozenAudit) else 0
+    return {"audit verdicts": verdicts} if verdicts else {}
 
 
 class Audit:
     """Collects what the judge graded in a step, and grades a share of it once the step is over."""
 
-    def __init__(self, spec: AuditSpec, prompts: Prompts, *, sampling: SamplingSpec, lenient: bool) -> None:
+    def __init__(
+        self,
+        spec: AuditSpec,
+        prompts: Prompts,
+        *,
+        sampling: SamplingSpec,
+        read: Callable[[str], float | None] = read_grade,
+    ) -> None:
         self._spec = spec
         self._prompts = prompts
         self._sampling = sampling.model_copy(update={"temperature": 0.0})
-        self._lenient = lenient
+        self._read = read
         self._graded: list[Graded] = []
 
     def note(self, graded: Graded) -> None:
@@ -73,10 +96,19 @@ class Audit:
     async def _scores(self, play: Play, chosen: list[Graded]) -> list[float | None]:
         if not isinstance(self._spec, FrozenAudit):
             return [None if each.right is None else float(each.right) for each in chosen]
-        return await play.gather(self._ask(play, place, each) for place, each in enumerate(chosen))
+        return await play.gather(self._value(play, place, each) for place, each in enumerate(chosen))
 
-    async def _ask(self, play: Play, place: int, graded: Graded) -> float | None:
-        prompt = self._prompts.render("judge", question=graded.question, answer=graded.answer)
-        verdict = await play.aside(AUDITOR, prompt, key=f"audit {place}", sampling=self._sampling)
-        score = read_score(verdict.text, lenient=self._lenient)
-        return None if score is None else normalised_score(score)
+    async def _value(self, play: Play, place: int, graded: Graded) -> float | None:
+        """The auditor's grade; of two answers 1/2 + (g - g') / 2."""
+        if graded.rival is None:
+            return await self._ask(play, f"audit {place}", graded.question, graded.answer)
+        grades = [
+            await self._ask(play, f"audit {place} {side}", graded.question, answer)
+            for side, answer in enumerate((graded.answer, graded.rival))
+        ]
+        first, second = grades
+        return None if first is None or second is None else 0.5 + (first - second) / 2
+
+    async def _ask(self, play: Play, key: str, question: str, answer: str) -> float | None:
+        prompt = self._prompts.render("judge", question=question, answer=answer)
+        return self._read((await play.aside(AUDITOR, prompt, key=key, sampling=self._sampling)).text)

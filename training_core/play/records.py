@@ -52,6 +52,43 @@ class Pair:
     """How often chosen and rejected win, 0 to 1, for the SPPO losses; None says always and never."""
     turns: tuple[Turn, Turn] | None = None
     """Where a reader sees chosen and rejected; they are told their log-ratios."""
+    correction: float | None = None
+    """1 for a pair that a corrected verdict asks for, -1 for one that it takes back: the factor on its loss. None for a pair of the
+    step itself; the others change neither the metrics nor the weight of the step's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which turn of a sample is preferred to which: ``Choice(chosen=2, rejected=0, win_rates=(0.8, 0.3))``."""
+
+    chosen: int
+    rejected: int
+    win_rates: tuple[float, float] | None = None
+
+
+@dataclass(kw_only=True)
+class Alternatives:
+    """The answers to one prompt that pairs are made of, by their place among the turns of a sample.
+
+    They are kept beside the pairs, so that a corrected verdict can pair them anew.
+    """
+
+    role: str
+    episode: str
+    prompt: str
+    answers: dict[int, Completion | str]
+
+    def pair(self, choice: Choice, **more: Any) -> Pair:
+        """The pair that a choice among the answers makes."""
+        chosen, rejected = self.answers[choice.chosen], self.answers[choice.rejected]
+        return Pair(
+            role=self.role,
+            prompt=self.prompt,
+            chosen=chosen,
+            rejected=rejected,
+            win_rates=choice.win_rates,
+            **more,
+        )
 
 
 @dataclass(kw_only=True)
@@ -90,6 +127,8 @@ class StepBatch:
     rollouts: list[Rollout] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     demonstrations: list[Demonstration] = field(default_factory=list)
+    alternatives: list[Alternatives] = field(default_factory=list)
+    """What the pairs could have been made of otherwise."""
     samples: list[SampleData] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     blends: list[Blend] = field(default_factory=list)
@@ -108,6 +147,7 @@ class StepBatch:
             "rollouts": [_to_json(rollout, places) for rollout in self.rollouts],
             "pairs": [_to_json(pair, places) for pair in self.pairs],
             "demonstrations": [_to_json(demonstration, places) for demonstration in self.demonstrations],
+            "alternatives": [asdict(each) for each in self.alternatives],
             "samples": [sample.model_dump(mode="json") for sample in self.samples],
             "metrics": self.metrics,
             "blends": [{**asdict(blend), "parts": dict(blend.parts)} for blend in self.blends],
@@ -125,6 +165,12 @@ class StepBatch:
             rollouts=[Rollout(**_from_json(each, turns)) for each in values["rollouts"]],
             pairs=[Pair(**_from_json(each, turns)) for each in values["pairs"]],
             demonstrations=[Demonstration(**_from_json(each, turns)) for each in values["demonstrations"]],
+            alternatives=[
+                Alternatives(
+                    **{**each, "answers": {int(at): _completion(said) for at, said in each["answers"].items()}}
+                )
+                for each in values["alternatives"]
+            ],
             samples=samples,
             metrics=values["metrics"],
             blends=[Blend(**blend) for blend in values["blends"]],

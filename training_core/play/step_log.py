@@ -15,7 +15,7 @@ from training_core.play.findings import (
     zero_signal,
 )
 from training_core.play.frontier import Frontier
-from training_core.play.records import Blend, Demonstration, Pair, Rollout, StepBatch
+from training_core.play.records import Alternatives, Blend, Choice, Demonstration, Pair, Rollout, StepBatch
 from training_core.play.requests import Completion
 from training_core.spec.events import PairView, SampleData, Turn
 
@@ -33,6 +33,7 @@ class StepLog:
         self._rollouts: list[Rollout] = []
         self._pairs: list[Pair] = []
         self._demonstrations: list[Demonstration] = []
+        self._alternatives: list[Alternatives] = []
         self._values: dict[str, list[float]] = defaultdict(list)
         self._rewarded: list[Rollout] = []
         self._judged: list[Judged] = []
@@ -72,6 +73,22 @@ class StepLog:
         self._pairs.append(pair)
         for turn in pair.turns or ():
             turn.trained = True
+
+    def choose(
+        self,
+        sample: SampleData,
+        choices: Sequence[Choice],
+        *,
+        role: str,
+        prompt: str,
+        answers: Mapping[int, Completion | str],
+    ) -> None:
+        """Pairs among the answers of a sample, by the places of their turns; all of them are kept for corrected verdicts."""
+        offered = Alternatives(role=role, episode=sample.episode, prompt=prompt, answers=dict(answers))
+        self._alternatives.append(offered)
+        for choice in choices:
+            turns = (sample.turns[choice.chosen], sample.turns[choice.rejected])
+            self.prefer(offered.pair(choice, turns=turns))
 
     def imitate(self, demonstration: Demonstration) -> None:
         """A completion goes to the learner to be imitated."""
@@ -119,6 +136,7 @@ class StepLog:
             rollouts=self._rollouts,
             pairs=self._pairs,
             demonstrations=self._demonstrations,
+            alternatives=self._alternatives,
             samples=self.samples,
             metrics=means | self._spread() | self._agreement() | self._numbers() | dict(metrics or {}),
             blends=list(blends),

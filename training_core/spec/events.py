@@ -102,6 +102,8 @@ class Turn(_Data):
     num_tokens: int = 0
     correct: bool | None = None
     """Truth where a verifier knows it: is the answer right, is the verdict in line with the truth, is the question well-posed."""
+    verdict: float | None = None
+    """What a judge, an oracle or votes made of it, 0 to 1, where their words are no turns below it; from one half on it passes."""
     note: str | None = None
     scene: Scene | None = None
     """The position after this turn, in a game."""
@@ -134,6 +136,8 @@ class SampleData(_Data):
     layout: Literal["thread", "game", "pairs", "tree"] = "thread"
     """How a reader wants it: replies below what they answer, moves with their scenes, pairs side by side, or a search tree."""
     pairs: list[PairView] = Field(default_factory=list)
+    table: list[list[float]] | None = None
+    """Where an oracle compared the turns with one another: ``table[i][j]`` is the chance that turn i beats turn j."""
     facts: dict[str, str | float | bool | None] = Field(default_factory=dict)
     """Further findings by name: truth, difficulty, quality, kept."""
 

@@ -34,6 +34,10 @@ class RandomJudge(Block):
 JudgeSpec = Annotated[CurrentJudge | FrozenJudge | VerifierJudge | RandomJudge, Field(discriminator="kind")]
 
 
+AUDITOR = "auditor"
+"""The role of a hidden auditor that is a model."""
+
+
 class NoAudit(Block):
     """Nobody looks over the judge's shoulder."""
 

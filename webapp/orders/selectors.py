@@ -41,7 +41,7 @@ def why_no_corrections(spec: dict[str, Any]) -> str:
     """Why overruling a verdict would change nothing in a run of this spec, in one sentence; empty where it counts."""
     if spec["method"]["name"] == EXTERNAL:
         return "This run happens elsewhere, so nobody here can change what it learns."
-    return find_method(spec["method"]["name"]).why_uncorrectable(parse_spec(spec).method)
+    return find_method(spec["method"]["name"]).why_uncorrectable(parse_spec(spec))
 
 
 def keeps_pool(method: str) -> bool:

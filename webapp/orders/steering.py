@@ -8,7 +8,7 @@ from training_core.spec.live import live_fields, value_at
 from webapp.experiments.choices import RunStatus
 from webapp.experiments.models import Run
 from webapp.orders.models import OrderKind, RunOrder
-from webapp.orders.selectors import effective_spec, keeps_pool, orders_of
+from webapp.orders.selectors import effective_spec, keeps_pool, orders_of, why_no_corrections
 
 MAX_ORDERS = 100
 
@@ -41,6 +41,8 @@ def steering(run: Run, *, error: str = "") -> dict[str, Any]:
         "knobs": _by_group(_knobs(run, orders)),
         "orders": orders,
         "keeps_pool": keeps_pool(run.spec["method"]["name"]),
+        "no_corrections": why_no_corrections(run.spec),
+        "window": run.spec.get("learner", {}).get("overrule_window", 0),
         "is_over": is_over,
         "steer_error": error,
     }

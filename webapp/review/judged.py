@@ -27,7 +27,7 @@ class Judged:
     scores: tuple[float, ...]
     """The readable verdicts, 0 to 1."""
     verdicts: tuple[int, ...]
-    """Places of all verdicts."""
+    """Places of all verdicts; empty where an oracle or votes judged apart."""
     truth: bool | None
     """Whether the answer is right or the question well-posed, where a verifier knows."""
 
@@ -38,13 +38,16 @@ class Judged:
 
 
 def judged_turns(data: dict[str, Any]) -> list[Judged]:
-    """Every turn below which a judge spoke, in order."""
+    """Every turn below which a judge spoke, or that an oracle, votes or an agreement judged apart, in order."""
     turns: list[dict[str, Any]] = data["turns"]
     verdicts: dict[int, list[int]] = {}
     for place, turn in enumerate(turns):
         parent = turn.get("parent")
         if is_judge(str(turn["role"])) and isinstance(parent, int) and 0 <= parent < place:
             verdicts.setdefault(parent, []).append(place)
+    for place, turn in enumerate(turns):
+        if turn.get("verdict") is not None:
+            verdicts.setdefault(place, [])
     return [
         _judged(data, place, below)
         for place, below in sorted(verdicts.items())
@@ -61,7 +64,8 @@ def _judged(data: dict[str, Any], place: int, below: Sequence[int]) -> Judged:
     turns: list[dict[str, Any]] = data["turns"]
     turn = turns[place]
     asks = is_proposer(str(turn["role"]))
-    scores = [_score(turns[each].get("parsed")) for each in below]
+    apart = turn.get("verdict")
+    scores = [float(apart)] if apart is not None else [_score(turns[each].get("parsed")) for each in below]
     return Judged(
         turn=place,
         kind="question" if asks else "answer",

@@ -26,6 +26,10 @@ from webapp.workspaces.models import Workspace
 
 MAX_RUNS, SAMPLES_PER_RUN, MAX_QUEUE = 12, 60, 60
 MAX_JUDGE = 160
+APART = frozenset({"apo", "pasodoble", "score", "spar", "spo", "sppo"})
+"""Methods whose verdicts are not turns of a judge, so that no index tells which samples hold some."""
+JUDGED_APART = {"pasodoble": "agreement with the Proposer", "score": "written answers"}
+"""Who judges where no model does."""
 JUDGE_STEPS = 50
 """A judge that learns is another judge after so many steps."""
 
@@ -72,9 +76,13 @@ def judge_of(run: Run, step: int) -> str:
     A judge that is asked in other words is another judge: ``frozen, starter, Strict version 2``.
     """
     method: dict[str, Any] = run.spec["method"]
+    if method["name"] in JUDGED_APART:
+        return JUDGED_APART[method["name"]]
     given = method.get("judge") or method.get("oracle") or {}
     kind, source = str(given.get("kind", "judge")), str(run.spec["model"]["source"]).rsplit("/", 1)[-1]
     words = "".join(f", {name}" for _, name in named_in(method))
+    if given.get("judge") == "frozen" or (method["name"] == "spar" and not method.get("train_refiner", True)):
+        kind = "frozen"
     if kind in {"frozen", "verifier", "random"}:
         return f"{kind}, {source}{words}"[:MAX_JUDGE]
     first = (max(step, 1) - 1) // JUDGE_STEPS * JUDGE_STEPS + 1
@@ -109,7 +117,8 @@ def _order(item: Item) -> tuple[bool, float, float, int]:
 
 def _items(run: Run, labels: Sequence[Verdict]) -> list[Item]:
     """The judged turns of a run's newest samples with what they would teach."""
-    index = Sample.objects.filter(run=run, roles__contains=[{"role": "judge"}]).order_by("-step", "-seq")
+    newest = Sample.objects.filter(run=run).order_by("-step", "-seq")
+    index = newest if run.spec["method"]["name"] in APART else newest.filter(roles__contains=[{"role": "judge"}])
     seqs = list(index.values_list("seq", flat=True)[:SAMPLES_PER_RUN])
     events = list(Event.objects.filter(run=run, kind=EventKind.SAMPLE, seq__in=seqs))
     judged = {event.seq: settled(run, judged_turns(event.data)) for event in events}

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for
+from webapp.orders.selectors import why_no_corrections
 from webapp.pages.requests import local_target, signed_in
 from webapp.review import selectors, services
 from webapp.review.selectors import Item
@@ -39,6 +40,7 @@ def review(request: HttpRequest) -> HttpResponse:
         "runs": list(selectors.reviewable_runs(user, workspace)[: selectors.MAX_RUNS]),
         "chosen": run,
         "items": items,
+        "reason": why_no_corrections(run.spec) if run and not items else "",
         "config": {"items": [item.key for item in items], "here": first.key if first else None},
         **_side(user, workspace, run),
     }

@@ -77,7 +77,9 @@ def _steer(seen: Viewing) -> dict[str, Any]:
 
 
 def _has_judge(lens: Lens) -> bool:
-    return any(is_judge(role.name) for role in lens.roles) or any(chart.group == "Judge" for chart in lens.charts)
+    """Whether somebody judges: a role, charts that say so, or what a hidden audit looks over."""
+    audited = any(name == "audit/judge_score" for chart in lens.charts for name, _ in chart.series)
+    return audited or any(is_judge(role.name) for role in lens.roles) or any(c.group == "Judge" for c in lens.charts)
 
 
 TABS: tuple[Tab, ...] = (

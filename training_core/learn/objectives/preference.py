@@ -30,6 +30,7 @@ class PairText(Text):
     strength: float | None
     win_rates: tuple[float, float]
     turns: tuple[Turn, Turn] | None
+    correction: float | None
     place: int
     """Where it stands among all pairs of the update."""
     reference_logp: tuple[float, float] = (0.0, 0.0)
@@ -47,6 +48,7 @@ class PairText(Text):
 class Preference(Objective):
     """The mean preference loss of the pairs of a mini-batch, and imitation of what was chosen beside it.
 
+    Pairs of corrected verdicts are added with their factor, on the same scale: the mean is over the step's own pairs.
     A prompt runs once for both completions. The reference scores every pair once, before the first update that sees it.
     """
 
@@ -99,10 +101,11 @@ class Preference(Objective):
         return [replace(text, reference_logp=logps[text.place]) for text in texts]
 
     def _losses(self, texts: Sequence[PairText], meter: Meter) -> Iterator[torch.Tensor]:
+        num_own = sum(text.correction is None for text in texts) or len(texts)
         for batch, counts in self._passes.micro_batches(texts):
             with self._passes.watch("forward"):
                 loss_P = self._pair_losses(batch, meter if counts else Meter())
-            yield loss_P.sum() * (counts / len(texts))
+            yield loss_P.sum() * (counts / num_own)
 
     def _pair_losses(self, texts: Sequence[PairText], meter: Meter) -> torch.Tensor:
         chosen_P, rejected_P = _summed_logprobs(self._passes.score, texts)
@@ -118,13 +121,15 @@ class Preference(Objective):
             "preference/chosen_tokens": pairs.chosen_tokens_P,
             "preference/rejected_tokens": pairs.rejected_tokens_P,
         }
+        own = [text for text in texts if text.correction is None]
+        own_P = loss_P.new_tensor([text.correction is None for text in texts])
         for name, value_P in means.items():
-            meter.add(name, value_P.detach().sum(), weight=len(texts))
+            meter.add(name, (value_P.detach() * own_P).sum(), weight=len(own))
         if self._imitation_coef:
-            num_tokens = sum(text.num_chosen for text in texts)
-            meter.add("loss/imitation", -chosen_P.detach().sum(), weight=num_tokens)
+            num_tokens = sum(text.num_chosen for text in own)
+            meter.add("loss/imitation", -(chosen_P.detach() * own_P).sum(), weight=num_tokens)
             loss_P = loss_P - self._imitation_coef * chosen_P / pairs.chosen_tokens_P
-        return loss_P
+        return loss_P * loss_P.new_tensor([1.0 if text.correction is None else text.correction for text in texts])
 
     def _tensors(self, texts: Sequence[PairText], chosen_P: torch.Tensor, rejected_P: torch.Tensor) -> PairTensors:
         usual = strength(self._loss)
@@ -168,6 +173,7 @@ def _text(policy: LoadedPolicy, pair: Pair, place: int) -> PairText:
         strength=pair.beta,
         win_rates=pair.win_rates or (1.0, 0.0),
         turns=pair.turns,
+        correction=pair.correction,
         place=place,
     )
 
