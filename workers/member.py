@@ -16,10 +16,12 @@ from webapp.fleet.folders import run_folder
 from webapp.fleet.leases import LeaseLost
 from webapp.fleet.processes import kill_run
 from webapp.fleet.services import Claim, Outcome
+from webapp.workspaces.vault import secrets_of_run
 from workers import lifecycle
 from workers.fence import Fence
 from workers.output import OutputLog
 from workers.process import Child, training_argv, training_environment
+from workers.redaction import Redactor
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +32,10 @@ def assist(claim: Claim) -> None:
     if not (folder / "spec.yaml").is_file():
         _refuse(claim)
         return
-    output = OutputLog(folder / f"output-{claim.host_rank}.log")
-    child = Child(training_argv(folder, claim), env=training_environment(claim), cwd=settings.BASE_DIR, output=output)
+    secrets = secrets_of_run(claim.run_id)
+    output = OutputLog(folder / f"output-{claim.host_rank}.log", redactor=Redactor(secrets))
+    env = training_environment(claim) | secrets
+    child = Child(training_argv(folder, claim), env=env, cwd=settings.BASE_DIR, output=output)
     fence = Fence(limit_s=timing.FENCE_S, cut=child.kill)
     try:
         fleet.mark_joined(claim=claim, child=child.id)

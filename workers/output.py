@@ -2,8 +2,11 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from workers.redaction import Redactor
 
 MAX_BYTES = 64 * 2**20
 MAX_BYTES_PER_S = 2**20
@@ -13,8 +16,16 @@ _TAIL_BYTES = 16 * 2**10
 class OutputLog:
     """Moves a process' output to a file until the process closes it; what exceeds the bounds is counted and dropped."""
 
-    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES, max_bytes_per_s: int = MAX_BYTES_PER_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        redactor: Redactor | None = None,
+        max_bytes: int = MAX_BYTES,
+        max_bytes_per_s: int = MAX_BYTES_PER_S,
+    ) -> None:
         self.path = path
+        self._redactor = redactor or Redactor()
         self._left = max(0, max_bytes - (path.stat().st_size if path.exists() else 0))
         self._per_s = max_bytes_per_s
         self._dropped = 0
@@ -42,7 +53,7 @@ class OutputLog:
     def _move(self, stream: IO[bytes]) -> None:
         second, budget = time.monotonic(), self._per_s
         with self.path.open("ab", buffering=0) as file:
-            while chunk := stream.read1(65_536):  # type: ignore[attr-defined]  # a pipe is a buffered reader
+            for chunk in self._without_secrets(stream):
                 if time.monotonic() - second >= 1:
                     second, budget = time.monotonic(), self._per_s
                 taken = chunk[: min(budget, self._left)]
@@ -51,6 +62,14 @@ class OutputLog:
                 self._dropped += len(chunk) - len(taken)
             if self._dropped:
                 self._write(file, f"\n[{self._dropped} bytes of output were left out]\n".encode())
+
+    def _without_secrets(self, stream: IO[bytes]) -> Iterator[bytes]:
+        """What the process prints; the end of a piece that may be half a secret waits for the next piece."""
+        held = b""
+        while piece := stream.read1(65_536):  # type: ignore[attr-defined]  # a pipe is a buffered reader
+            clean, held = self._redactor.split(held + piece)
+            yield clean
+        yield self._redactor.clean(held)
 
     def _write(self, file: IO[bytes], data: bytes) -> None:
         try:

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from webapp.fleet.services import Claim
 from webapp.telemetry.services import pack_metrics, store_events
+from workers.redaction import Redactor
 
 MAX_LINE_BYTES = 16 * 2**20
 BATCH_BYTES = 2**20
@@ -35,8 +36,9 @@ class Batch:
 class EventFile:
     """Reads the events of the process that is about to start, from the first that is not stored."""
 
-    def __init__(self, path: Path, *, last_seq: int) -> None:
+    def __init__(self, path: Path, *, last_seq: int, redactor: Redactor | None = None) -> None:
         self.path = path
+        self._redactor = redactor or Redactor()
         self.first_own_seq: int | None = None
         """Number of the first event the new process wrote, once there is one."""
         self._last_seq = last_seq
@@ -106,6 +108,7 @@ class EventFile:
             return 0
 
     def _parse(self, line: bytes, seq: int) -> dict[str, Any]:
+        line = self._redactor.clean(line)
         try:
             event = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -129,8 +132,8 @@ class EventFile:
 class Relay:
     """Moves one attempt's events into the database."""
 
-    def __init__(self, claim: Claim, path: Path) -> None:
-        self.file = EventFile(path, last_seq=claim.last_seq)
+    def __init__(self, claim: Claim, path: Path, *, redactor: Redactor | None = None) -> None:
+        self.file = EventFile(path, last_seq=claim.last_seq, redactor=redactor)
         self.last_state: dict[str, Any] | None = None
         """The last state event of this attempt's process."""
         self.last_step = claim.last_step

@@ -27,11 +27,13 @@ from webapp.fleet.leases import LeaseLost
 from webapp.fleet.processes import kill_run
 from webapp.fleet.services import Claim, Control, Outcome
 from webapp.orders.selectors import waiting_lines
+from webapp.workspaces.vault import secrets_of_run
 from workers import lifecycle
 from workers.fence import Fence
 from workers.outcomes import Ending, StopReason, outcome_of
 from workers.output import OutputLog
 from workers.process import Child, training_argv, training_environment
+from workers.redaction import Redactor
 from workers.relay import Relay
 from workers.rendezvous import meeting_point
 
@@ -70,8 +72,10 @@ class Supervisor:
     def __init__(self, claim: Claim, folder: Path, *, is_leaving: Callable[[], bool]) -> None:
         self.claim, self.folder = claim, folder
         self._is_leaving = is_leaving
-        self._relay = Relay(claim, folder / "events.jsonl")
-        self._output = OutputLog(folder / "output.log")
+        self._secrets = secrets_of_run(claim.run_id)
+        redactor = Redactor(self._secrets)
+        self._relay = Relay(claim, folder / "events.jsonl", redactor=redactor)
+        self._output = OutputLog(folder / "output.log", redactor=redactor)
         self._stop: StopReason | None = None
         self._stop_asked_at = 0.0
         self._was_terminated = False
@@ -86,7 +90,8 @@ class Supervisor:
     def run(self) -> None:
         argv = training_argv(self.folder, self.claim)
         self._started_at = time.monotonic()
-        self._child = Child(argv, env=training_environment(self.claim), cwd=settings.BASE_DIR, output=self._output)
+        env = training_environment(self.claim) | self._secrets
+        self._child = Child(argv, env=env, cwd=settings.BASE_DIR, output=self._output)
         self._fence = Fence(limit_s=timing.FENCE_S, cut=self._child.kill)
         try:
             self._until_known(self._mark_started)

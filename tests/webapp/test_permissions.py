@@ -43,6 +43,7 @@ from webapp.reports.services import create_report, create_report_link
 from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
 from webapp.telemetry.tabs import TABS
 from webapp.workspaces.models import Workspace
+from webapp.workspaces.vault import set_secret
 
 pytestmark = pytest.mark.django_db
 FOREIGN_MODULES = ("django.contrib.admin", "allauth.")
@@ -227,6 +228,8 @@ ROWS = [
     page("new_workspace", verb="post", data="named", ada=302, ben=302, cyn=302),
     inside("switch_workspace", verb="post", data="workspace", ada=302, ben=302),
     inside("workspace", "dojo"),
+    deed("set_secret", "dojo", data="empty", ada=422),
+    deed("remove_secret", "dojo", "secret", ada=302),
     deed("add_member", "dojo", data="member"),
     deed("change_role", "dojo", "ben", data="role"),
     deed("remove_member", "dojo", "ada", ada=302),
@@ -451,6 +454,7 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "vote": Vote.objects.create(meeting=meeting, game=0, voter=ben, is_flipped=False).pk,
         "export": export.pk,
         "token": token.pk,
+        "secret": set_secret(workspace=workspace, actor=ada, name="HF_TOKEN", value="hf_abcdefgh").name,
         "alert_rule": AlertRule.objects.create(user=ada, metric="reward/solver", side="below", threshold=0.3).pk,
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
         "report": report.pk,

@@ -114,7 +114,8 @@ def _download(source: str, revision: str | None) -> Path:
         return Path(snapshot_download(source, revision=revision, allow_patterns=list(_HUB_FILES)))
     except GatedRepoError as error:
         raise ModelError(
-            f"The model {source} asks for permission first; accept its terms on the hub and set HF_TOKEN on the worker."
+            f"The model {source} asks for permission first; accept its terms on the hub and keep HF_TOKEN among the "
+            "secrets of the workspace, or set it on the worker."
         ) from error
     except RevisionNotFoundError as error:
         raise ModelError(f"The model {source} has no revision {revision!r}; check model.revision.") from error

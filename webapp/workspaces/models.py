@@ -45,6 +45,23 @@ class Membership(models.Model):
         return f"{self.user} is {self.role} of {self.workspace}"
 
 
+class Secret(models.Model):
+    """Something the runs of a workspace need and nobody may read: ``Secret(name="HF_TOKEN")``; see ``webapp.workspaces.vault``."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="secrets")
+    name = models.CharField(max_length=60)
+    """The environment variable that holds it."""
+    sealed = models.BinaryField()
+    set_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    set_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "name"], name="secret_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class AuditEvent(models.Model):
     """Who did what to which object. Append-only: the database refuses updates and deletes."""
 

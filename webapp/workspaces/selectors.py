@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest
 
 from webapp.accounts.models import User
 from webapp.workspaces.choices import CAN_EDIT, MemberRole
-from webapp.workspaces.models import AuditEvent, Membership, Workspace, WorkspaceQuerySet
+from webapp.workspaces.models import AuditEvent, Membership, Secret, Workspace, WorkspaceQuerySet
 
 SESSION_KEY = "workspace"
 """The slug of the workspace a person works in is kept in the session under this key."""
@@ -61,6 +61,11 @@ def require_manage(user: User | AnonymousUser, workspace: Workspace) -> None:
 
 def members_of(workspace: Workspace) -> QuerySet[Membership]:
     return workspace.memberships.select_related("user").order_by("created_at", "pk")
+
+
+def secrets_of(workspace: Workspace) -> QuerySet[Secret]:
+    """Their names and who set them; ``sealed`` is left in the database."""
+    return workspace.secrets.select_related("set_by").defer("sealed").order_by("name")
 
 
 def audit_for(user: User | AnonymousUser, workspace: Workspace) -> QuerySet[AuditEvent]:

@@ -6,11 +6,12 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from webapp.accounts.models import User
 from webapp.pages.requests import signed_in
-from webapp.workspaces import selectors, services
+from webapp.workspaces import selectors, services, vault
 from webapp.workspaces.choices import MemberRole
 from webapp.workspaces.forms import MemberForm, WorkspaceForm
 from webapp.workspaces.models import Workspace
@@ -26,12 +27,14 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _page(request: HttpRequest, found: Workspace, *, status: int = 200, **more: Any) -> HttpResponse:
+    readable = vault.readable(found)
     context = {
         "workspace": found,
         "members": selectors.members_of(found),
         "may_manage": selectors.can_manage(request.user, found),
         "roles": MemberRole.choices,
         "form": MemberForm(),
+        "secrets": [(secret, readable[secret.name]) for secret in selectors.secrets_of(found)],
         "audit": selectors.audit_for(request.user, found)[:AUDIT_SHOWN],
         **more,
     }
@@ -79,6 +82,30 @@ def add_member(request: HttpRequest, slug: str) -> HttpResponse:
         return _page(request, found, status=422, form=form)
     messages.success(request, f"{membership.user} is now a member.")
     return redirect("workspace", slug)
+
+
+@require_POST
+@login_required
+def set_secret(request: HttpRequest, slug: str) -> HttpResponse:
+    """Keep a secret for the workspace's runs. What was typed as its value is never sent back."""
+    found, name = selectors.workspace_for(request.user, slug), request.POST.get("name", "")
+    try:
+        value = request.POST.get("value", "")
+        secret = vault.set_secret(workspace=found, actor=signed_in(request), name=name, value=value)
+    except ValueError as error:
+        return _page(request, found, status=422, secret_error=str(error), secret_name=name[:60])
+    messages.success(request, f"{secret.name} is kept. Runs that start from now on get it.")
+    return redirect(f"{reverse('workspace', args=[slug])}#secrets")
+
+
+@require_POST
+@login_required
+def remove_secret(request: HttpRequest, slug: str, name: str) -> HttpResponse:
+    """Forget a secret."""
+    found = selectors.workspace_for(request.user, slug)
+    vault.remove_secret(workspace=found, actor=signed_in(request), name=name)
+    messages.success(request, f"{name} is forgotten. Runs at work still know it.")
+    return redirect(f"{reverse('workspace', args=[slug])}#secrets")
 
 
 @require_POST
