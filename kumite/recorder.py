@@ -21,6 +21,8 @@ logger = logging.getLogger("kumite")
 FLUSH_S = 0.5
 BATCH_BYTES = 400_000
 FIRST_WAIT_S, LAST_WAIT_S = 1.0, 60.0
+BEAT_S = 60.0
+"""A program that has nothing to tell sends a sign of life this often."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,11 @@ class Sender:
         self._offset += sum(map(len, lines))
         return bool(lines) and not self.is_done
 
+    def beat(self) -> None:
+        """A sign of life; raises ``httpx.TransportError`` or ``Refused``."""
+        if self._run:
+            self._post(f"external-runs/{self._run}/values/", {"seq": self._seq + 1, "rows": []})
+
     def send_patiently(self) -> bool:
         """The same, trying again for a minute where the server is busy."""
         for wait_s in (1, 2, 4, 8, 15, 30):
@@ -148,15 +155,18 @@ class Recorder:
         self._sender.close()
 
     def _work(self) -> None:
-        wait_s, due, refused = FIRST_WAIT_S, 0.0, False
+        wait_s, due, refused, heard = FIRST_WAIT_S, 0.0, False, time.monotonic()
         while True:
             is_last = self._ended.wait(FLUSH_S)
             self._spool(is_last=is_last)
             while not refused and time.monotonic() >= due:
                 try:
                     if not self._sender.send():
+                        if time.monotonic() - heard >= BEAT_S:
+                            self._sender.beat()
+                            heard = time.monotonic()
                         break
-                    wait_s = FIRST_WAIT_S
+                    wait_s, heard = FIRST_WAIT_S, time.monotonic()
                 except httpx.TransportError as error:
                     logger.info("kumite: the server cannot be reached (%s); values wait in %s", error, self.path)
                     due, wait_s = time.monotonic() + wait_s, min(2 * wait_s, LAST_WAIT_S)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,11 +134,13 @@ def of_run(folder: Path, step: int) -> Checkpoint | None:
     return verify(folder / "checkpoints" / f"{PREFIX}{step:06d}")
 
 
-def tidy(folder: Path, *, keep: int) -> None:
-    """Delete half-written checkpoints and all but the ``keep`` newest."""
+def tidy(folder: Path, *, keep: int, held: Set[int] = frozenset()) -> None:
+    """Delete half-written checkpoints and all but the ``keep`` newest and those of the steps that are held for others."""
     for path in folder.glob(".tmp-*"):
         shutil.rmtree(path, ignore_errors=True)
     for path in sorted(folder.glob(f"{PREFIX}*"), reverse=True)[keep:]:
+        if int(path.name.removeprefix(PREFIX)) in held:
+            continue
         (path / "manifest.json").unlink(missing_ok=True)  # invalid first, so that no half-deleted folder is resumed
         shutil.rmtree(path, ignore_errors=True)
 

@@ -39,6 +39,7 @@ from training_core.rollouts import Played, Rollouts
 from training_core.run_folder import read_events
 from training_core.spec.events import EventKind, RunPhase
 from training_core.spec.experiment import ExperimentSpec
+from training_core.spec.holds import held_steps
 from training_core.spec.io import FieldError, SpecError, dump_yaml, load_file
 from training_core.spec.trained import TrainedSpec
 from training_core.stopwatch import Stopwatch
@@ -405,7 +406,7 @@ class Run:
         )
         self._report.checkpoint(saved)
         if self._speaks:
-            checkpoints.tidy(folder, keep=self.spec.checkpoint.keep)
+            checkpoints.tidy(folder, keep=self.spec.checkpoint.keep, held=held_steps(self.folder))
 
 
 def _corrected(corrections: StepBatch) -> dict[str, float]:

@@ -26,5 +26,6 @@ urlpatterns = [
     path("", include("webapp.orders.urls")),
     path("", include("webapp.review.urls")),
     path("", include("webapp.exports.urls")),
+    path("", include("webapp.external.urls")),
     path("", include("webapp.telemetry.urls")),
 ]

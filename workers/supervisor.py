@@ -20,6 +20,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from training_core.spec.io import SpecError, dump_yaml, parse_spec
 from webapp.experiments.choices import FailureKind, RunStatus
+from webapp.experiments.holds import hold_at_once
 from webapp.fleet import services as fleet
 from webapp.fleet import timing
 from webapp.fleet.folders import run_folder, unfinished_checkpoints
@@ -118,6 +119,7 @@ class Supervisor:
             if (control := _tolerating_outage(self._renew)) is not None:
                 self._obey(control)
             _tolerating_outage(self._forward_orders)
+            _tolerating_outage(self._hold_checkpoints)
         _tolerating_outage(self._relay.pump)
         if self._relay.has_begun and not self._is_marked_running:
             _tolerating_outage(self._mark_running)
@@ -157,6 +159,10 @@ class Supervisor:
         for order in waiting_lines(self.claim.run_id):
             if order["id"] not in self._orders_sent and self._write(order):
                 self._orders_sent.add(order["id"])
+
+    def _hold_checkpoints(self) -> None:
+        """Tell the run which of its checkpoints others count on. A full disk is no reason to stop it."""
+        hold_at_once(self.claim.run_id)
 
     def _watch_deadline(self) -> None:
         max_hours = self.claim.spec["resources"]["max_hours"]

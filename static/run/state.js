@@ -3,6 +3,8 @@
 import { announce } from "../js/shell.js";
 import { byId, refreshPart } from "./dom.js";
 
+const LISTEN_MS = 60_000;
+
 export class State {
   constructor(page, onStatus) {
     this.page = page;
@@ -11,6 +13,16 @@ export class State {
     this.state = page.state;
     this.wait();
     this.stage(this.state.stage);
+    setInterval(() => this.listen(), LISTEN_MS);
+  }
+
+  /** Of a run that happens elsewhere silence is no event: whether contact was lost is looked up now and then. */
+  listen() {
+    if (!document.hidden && document.querySelector("[data-outside]")) this.head();
+  }
+
+  head() {
+    refreshPart(byId("head"), `${this.root}parts/head/`).then(() => this.stage(this.state.stage), () => {});
   }
 
   take(state) {
@@ -19,7 +31,7 @@ export class State {
     if (state.version !== before.version || state.failure !== before.failure) {
       announce(`The run is now ${state.label.toLowerCase()}.`);
       byId("run").dataset.status = state.status;
-      refreshPart(byId("head"), `${this.root}parts/head/`).then(() => this.stage(this.state.stage));
+      this.head();
       this.onStatus();
     } else {
       this.write(state);

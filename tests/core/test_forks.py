@@ -4,8 +4,10 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.tiny_model import make_tiny_model, spec_of
+from training_core.checkpoints import tidy
 from training_core.runner import Run
 from training_core.spec.events import EventKind, RunPhase, deterministic
+from training_core.spec.holds import held_steps
 from training_core.spec.io import SpecError
 
 SKIPPED = {EventKind.CHECKPOINT, EventKind.LOG, EventKind.EVALUATION}
@@ -107,3 +109,19 @@ def test_a_run_ends_in_good_order_when_its_tokens_are_spent(runs, model):
     assert [event["step"] for event in Run(None, folder).events(EventKind.CHECKPOINT)] == [1]
     assert Run(small(model, resources={"max_tokens": 1}), folder).execute(resume=True) is RunPhase.SUCCEEDED
     assert len(list(Run(None, folder).events(EventKind.CHECKPOINT))) == 1
+
+
+def test_a_held_checkpoint_outlives_its_runs_own_limit(runs, model):
+    folder = runs / "holding"
+    folder.mkdir()
+
+    def hold_the_first(event):
+        if event["kind"] == EventKind.CHECKPOINT and event["step"] == 2:
+            (folder / "holds.json").write_text("[2]")
+
+    spec = small(model, checkpoint={"every": 2, "keep": 1})
+    assert Run(spec, folder, listener=hold_the_first).execute() is RunPhase.SUCCEEDED
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step-000002", "step-000006"]
+    (folder / "holds.json").write_text("[]")
+    tidy(folder / "checkpoints", keep=1, held=held_steps(folder))
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step-000006"]

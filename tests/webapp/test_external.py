@@ -1,5 +1,6 @@
 """Runs that happen elsewhere: told by a program, looked at like others, and never taken by a worker."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from django.utils import timezone
 
 from tests.factories import points_of
 from webapp.accounts.models import User
+from webapp.experiments.contact import LOST_AFTER_S, lost_since
 from webapp.experiments.models import Run
 from webapp.experiments.services import TransitionRefused, request_cancel, request_pause
-from webapp.external.services import add_values, begin_external_run, finish_external_run
+from webapp.external.services import add_values, begin_external_run, end_silent_run, finish_external_run
 from webapp.fleet.models import Slot, SlotKind, Worker
 from webapp.fleet.services import claim_run, reap
 from webapp.workspaces.models import Workspace
@@ -86,3 +88,41 @@ def test_its_pages_show_a_chart_for_each_metric(outside: Run, ada: User, client:
 
 def tabs_of(page: Any) -> list[dict[str, str]]:
     return [{"slug": tab.slug} for tab in page.context["tabs"]]
+
+
+def test_a_silent_program_loses_contact_and_speaking_again_takes_it_back(
+    outside: Run, ada: User, client: Client
+) -> None:
+    client.force_login(ada)
+    pages = [reverse("runs"), reverse("home"), reverse("run", args=[outside.pk])]
+    lost = f"{reverse('runs')}?status=lost"
+    assert not any("Lost contact</span>" in client.get(page).text for page in pages)
+    assert "Bench/a" not in client.get(lost).text
+    with pytest.raises(TransitionRefused, match="heard of a moment ago"):
+        end_silent_run(actor=ada, run_id=outside.pk)
+
+    Run.objects.filter(pk=outside.pk).update(heard_at=timezone.now() - timedelta(seconds=LOST_AFTER_S + 1))
+    assert all("Lost contact</span>" in client.get(page).text for page in pages)
+    assert "Bench/a" in client.get(lost).text
+    told = client.get(f"/api/v1/runs/{outside.pk}/").json()
+    assert told["status"] == "running"
+    assert told["lost_contact_since"] is not None
+
+    assert add_values(actor=ada, run_id=outside.pk, seq=1, rows=[]) == 0
+    outside.refresh_from_db()
+    assert lost_since(outside) is None
+    assert client.get(f"/api/v1/runs/{outside.pk}/").json()["lost_contact_since"] is None
+
+    Run.objects.filter(pk=outside.pk).update(heard_at=timezone.now() - timedelta(seconds=LOST_AFTER_S + 1))
+    client.post(reverse("end_outside", args=[outside.pk]))
+    outside.refresh_from_db()
+    assert outside.status == "cancelled"
+    assert add_values(actor=ada, run_id=outside.pk, seq=1, rows=rows(1, 2)) == 0
+
+
+def test_a_page_that_waits_for_news_hears_of_silence(outside: Run, ada: User, client: Client) -> None:
+    client.force_login(ada)
+    before = client.get(reverse("home")).context["mark"]
+    assert client.get(f"{reverse('home')}?mark={before}").status_code == 204
+    Run.objects.filter(pk=outside.pk).update(heard_at=timezone.now() - timedelta(seconds=LOST_AFTER_S + 1))
+    assert client.get(f"{reverse('home')}?mark={before}").status_code == 200

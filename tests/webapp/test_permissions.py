@@ -372,6 +372,7 @@ ROWS = [
     api_inside("api_run", "run", verb="patch", data="priority", ada=403, ben=403),
     *(api_deed(f"api_{action}", "run") for action in ("pause", "checkpoint", "stop")),
     api_deed("api_resume", "paused_run"),
+    deed("end_outside", "outside"),
     api_deed("api_external_runs", data="outside", ada=201),
     api_deed("api_external_values", "outside", data="values"),
     api_deed("api_external_finish", "outside"),

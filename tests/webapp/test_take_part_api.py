@@ -1,11 +1,13 @@
 """Orders, review and calibration sets by the API and by the command line."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import kumite as recorder
 from tests.factories import START_T, next_attempt, tell
 from tests.webapp.test_api import Script, error_of
 from tests.webapp.test_cli import Terminal, home, kumite, server, signed_in  # noqa: F401
@@ -153,3 +155,20 @@ def test_the_command_line_takes_part(
     assert (tmp_path / "set.jsonl").read_text().count("\n") == 1
     assert "Taken back" in kumite("verdict", item, "back")
     assert "does not name an item" in kumite("verdict", "nothing", "right", expect=Exit.WRONG_INPUT)
+
+
+def test_a_program_that_has_nothing_to_tell_sends_signs_of_life(
+    signed_in: None,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KUMITE_SPOOL", str(tmp_path / "spool"))
+    monkeypatch.setattr("kumite.recorder.BEAT_S", 0.0)
+    recorder.init(project="Outside", name="quiet")
+    deadline, heard = time.monotonic() + 60, set()
+    while len(heard) < 3 and time.monotonic() < deadline:
+        heard |= set(Run.objects.values_list("heard_at", flat=True))
+        time.sleep(0.05)
+    recorder.finish()
+    assert len(heard) >= 3
+    assert Run.objects.get().status == "succeeded"

@@ -1,5 +1,6 @@
 """What goes in and out of the API. Serializers only describe and check; writing is done by the apps' services."""
 
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -11,6 +12,7 @@ from training_core.spec.sweep import MAX_SEED, Knob, plan_runs
 from webapp.api.schema import SPEC_REF
 from webapp.compare.models import ViewPage
 from webapp.experiments.choices import RunStatus
+from webapp.experiments.contact import lost_since
 from webapp.experiments.failures import explain
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import waiting_reason
@@ -214,6 +216,12 @@ class RunSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
+    lost_contact_since = serializers.SerializerMethodField(
+        help_text="When the program of a run that happens elsewhere was last heard of, if that is too long ago."
+    )
+
+    def get_lost_contact_since(self, run: Run) -> datetime | None:
+        return lost_since(run)
 
 
 class RunDetailSerializer(RunSerializer):

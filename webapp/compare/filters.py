@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from webapp.experiments.choices import RunStatus
+from webapp.experiments.contact import has_lost_contact
 from webapp.experiments.models import RunQuerySet
 
 STATUS_GROUPS: dict[str, tuple[str, tuple[RunStatus, ...]]] = {
@@ -17,6 +18,7 @@ STATUS_GROUPS: dict[str, tuple[str, tuple[RunStatus, ...]]] = {
         "At work",
         (RunStatus.CLAIMED, RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSING, RunStatus.CANCELLING),
     ),
+    "lost": ("Lost contact", (RunStatus.RUNNING,)),
     "queued": ("Queued", (RunStatus.QUEUED,)),
     "paused": ("Paused", (RunStatus.PAUSED,)),
     "succeeded": ("Succeeded", (RunStatus.SUCCEEDED,)),
@@ -89,6 +91,8 @@ class RunFilter:
             found &= Q(experiment__name__icontains=self.search) | Q(created_by__display_name__icontains=self.search)
         if self.status:
             found &= Q(status__in=STATUS_GROUPS[self.status][1])
+        if self.status == "lost":
+            found &= has_lost_contact()
         if self.tag:
             found &= Q(tags__contains=[self.tag])
         if self.since:

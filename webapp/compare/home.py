@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.timesince import timesince
 from django.views.decorators.http import require_GET
 
 from training_core.methods.card import Preset
@@ -20,6 +21,7 @@ from webapp.compare.forecast import forecasts
 from webapp.compare.headlines import headline_of, value_words
 from webapp.compare.listing import runs_in
 from webapp.experiments.choices import HELD, TERMINAL, RunStatus
+from webapp.experiments.contact import has_lost_contact, lost_since
 from webapp.experiments.models import Run, RunQuerySet
 from webapp.experiments.selectors import waiting_reasons
 from webapp.pages.requests import signed_in
@@ -70,9 +72,10 @@ def _mark(runs: RunQuerySet, workspace: Workspace | None) -> str:
         .order_by("pk")
         .values_list("pk", "status_version", "last_seq", "last_step", "priority", "placed_at")
     )
+    lost = runs.filter(has_lost_contact()).order_by("pk").values_list("pk", "heard_at")
     last = AuditEvent.objects.filter(workspace=workspace).aggregate(last=Max("pk"))["last"]
     ended = runs.filter(status__in=TERMINAL).aggregate(last=Max("finished_at"))["last"]
-    return sha256(f"{list(moving)}{last}{ended}".encode()).hexdigest()[:12]
+    return sha256(f"{list(moving)}{list(lost)}{last}{ended}".encode()).hexdigest()[:12]
 
 
 def _at_work(mine: RunQuerySet, request: HttpRequest) -> dict[str, Any]:
@@ -93,7 +96,9 @@ def _card(run: Run, spec: dict[str, Any]) -> Card:
     run.spec = spec
     about = headline_of(run.experiment.method)
     now = value_words(about.metric, run.headline[-1][1]) if run.headline else ""
-    health, tone = _health(vitals(run))
+    since = lost_since(run)
+    words = f"Nothing was heard of its program for {timesince(since, depth=1)}" if since else ""
+    health, tone = (words, "watch") if since else _health(vitals(run))
     return Card(run=run, title=about.title, now=now, state=run_state(run), health=health, tone=tone)
 
 

@@ -28,6 +28,7 @@ from webapp.compare.table import Table
 from webapp.compare.tree import draw_tree
 from webapp.compare.values import metrics_of
 from webapp.experiments.choices import TERMINAL
+from webapp.experiments.contact import lost_since
 from webapp.experiments.models import Run
 from webapp.pages.requests import signed_in
 from webapp.workspaces.models import Workspace
@@ -117,7 +118,8 @@ def _shown(address: RunsAddress, shown: Sequence[Run]) -> dict[str, Any]:
 def _mark(address: RunsAddress, shown: Sequence[Run]) -> str:
     """Changes when something listed has changed, so that a page that waits for news costs a few bytes."""
     states = "".join(
-        f"{run.pk}{run.status_version}.{run.last_seq}.{run.last_step}.{run.tags}.{run.archived_at}" for run in shown
+        f"{run.pk}{run.status_version}.{run.last_seq}.{run.last_step}.{run.tags}.{run.archived_at}.{lost_since(run)}"
+        for run in shown
     )
     return sha256(f"{address.query(page=address.page)}{states}".encode()).hexdigest()[:12]
 

@@ -118,6 +118,8 @@ class Run(models.Model):
 
     code = models.JSONField(default=dict, blank=True)
     """Which code its newest attempt was carried out with; see ``webapp.experiments.code``."""
+    heard_at = models.DateTimeField(null=True, blank=True)
+    """When the program of a run that happens elsewhere was last heard of; None for runs of workers. See ``contact.py``."""
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     """Words of the team by which runs are found again, sorted."""
     archived_at = models.DateTimeField(null=True, blank=True)

@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from webapp.accounts.digests import digest_of
 from webapp.accounts.models import User
 from webapp.experiments import doorbell
 from webapp.experiments.choices import ALLOWED, HELD, TERMINAL, RunStatus, TransitionActor
+from webapp.experiments.holds import hold_at_once
 from webapp.experiments.models import EXTERNAL, Experiment, Run, RunQuerySet, RunTransition, ShareLink, TemplateVersion
 from webapp.experiments.selectors import memory_refusal
 from webapp.experiments.signals import run_moved
@@ -380,6 +382,8 @@ def queue_run(
     )
     _record(actor, "run.created", run, {"seed": seed, **({"overrides": overrides} if overrides else {})})
     transaction.on_commit(doorbell.ring)
+    if experiment.fork_step is not None and experiment.parent_id is not None:
+        transaction.on_commit(partial(hold_at_once, experiment.parent_id))
     return run
 
 

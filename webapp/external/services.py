@@ -11,6 +11,7 @@ from django.utils import timezone
 from training_core.spec.events import EventKind
 from webapp.accounts.models import User
 from webapp.experiments.choices import RunStatus, TransitionActor
+from webapp.experiments.contact import lost_since
 from webapp.experiments.models import EXTERNAL, Experiment, Run
 from webapp.experiments.selectors import run_for
 from webapp.experiments.services import TransitionRefused, transition
@@ -61,6 +62,7 @@ def begin_external_run(
                 attempt=1,
                 total_steps=0,
                 started_at=timezone.now(),
+                heard_at=timezone.now(),
                 created_by=actor,
                 idempotency_key=key,
             )
@@ -76,10 +78,14 @@ def begin_external_run(
 def add_values(*, actor: User, run_id: UUID, seq: int, rows: Sequence[Mapping[str, Any]]) -> int:
     """Store rows ``{"step", "t", "values"}`` as the events ``seq``, ``seq + 1``, ...; gives the number of the last stored.
 
-    Rows that are stored already change nothing, so whoever is unsure sends them again. Steps never go back.
+    Rows that are stored already change nothing, so whoever is unsure sends them again. Steps never go back. No rows at all are
+    a sign of life.
     """
     run = _run_of(actor, run_id)
     if run.is_terminal:
+        return run.last_seq
+    Run.objects.filter(pk=run.pk).update(heard_at=timezone.now())
+    if not rows:
         return run.last_seq
     step, events = run.last_step, []
     for place, row in enumerate(rows, start=seq):
@@ -98,14 +104,31 @@ def add_values(*, actor: User, run_id: UUID, seq: int, rows: Sequence[Mapping[st
 def finish_external_run(*, actor: User, run_id: UUID, failed: bool = False) -> Run:
     """End it; asking twice is not an error."""
     _run_of(actor, run_id)
-    run = Run.objects.select_for_update(of=("self",)).select_related("experiment__workspace").get(pk=run_id)
+    to = RunStatus.FAILED if failed else RunStatus.SUCCEEDED
+    return _end(actor, _locked(run_id), to, reason="ended by the program that ran it")
+
+
+@transaction.atomic(durable=True)
+def end_silent_run(*, actor: User, run_id: UUID) -> Run:
+    """A person ends a run whose program is not heard of any more; what it told is kept."""
+    _run_of(actor, run_id)
+    run = _locked(run_id)
+    if not run.is_terminal and lost_since(run) is None:
+        raise TransitionRefused("The program of this run was heard of a moment ago, so it ends the run itself.")
+    return _end(actor, run, RunStatus.CANCELLED, reason="ended by hand, as its program fell silent")
+
+
+def _locked(run_id: UUID) -> Run:
+    return Run.objects.select_for_update(of=("self",)).select_related("experiment__workspace").get(pk=run_id)
+
+
+def _end(actor: User, run: Run, to: RunStatus, *, reason: str) -> Run:
     if run.is_terminal:
         return run
     blocks.pack(run.pk, last_seq=run.last_seq, everything=True)
     run.total_steps = run.last_step
     run.save(update_fields=["total_steps"])
-    to = RunStatus.FAILED if failed else RunStatus.SUCCEEDED
-    return transition(run, to, actor_kind=TransitionActor.USER, actor=actor, reason="ended by the program that ran it")
+    return transition(run, to, actor_kind=TransitionActor.USER, actor=actor, reason=reason)
 
 
 def _run_of(actor: User, run_id: UUID) -> Run:

@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.http import Http404
 
 from webapp.accounts.models import User
+from webapp.experiments.holds import hold_at_once
 from webapp.experiments.models import Run
 from webapp.fleet.folders import run_folder
 from webapp.library.models import CheckpointName
@@ -29,6 +31,7 @@ def name_checkpoint(*, actor: User, run_id: UUID, step: int, name: str) -> None:
     if not any(kept.step == step for kept in kept_checkpoints(workspace, run_id=run_id)):
         raise Http404("This run keeps no checkpoint of that step.")
     CheckpointName.objects.filter(run=run, step=step).delete()
+    transaction.on_commit(partial(hold_at_once, run.pk))
     detail = {"name": name, "run": str(run.pk), "step": step}
     if not name:
         record(actor=actor, action="checkpoint.unnamed", obj=run, workspace=workspace, detail=detail)

@@ -12,6 +12,8 @@ from django.utils.timesince import timesince
 from training_core.methods.registry import all_methods
 from training_core.spec.forms import find_field
 from webapp.experiments.choices import RunStatus
+from webapp.experiments.contact import lost_since
+from webapp.experiments.models import Run
 from webapp.pages.icons import PATHS, SHAPES, STATUS_SHAPES
 from webapp.pages.sparkline import HEIGHT, WIDTH, Spark, spark
 from webapp.workspaces.models import AuditEvent
@@ -48,6 +50,14 @@ def status_badge(status: str) -> SafeString:
         shape(STATUS_SHAPES[status]),
         RunStatus(status).label,
     )
+
+
+@register.simple_tag
+def run_badge(run: Run) -> SafeString:
+    """The state of a run, or that its program elsewhere is not heard of any more."""
+    if lost_since(run) is None:
+        return status_badge(run.status)
+    return format_html('<span class="badge badge--warn" data-status="lost">{}{}</span>', shape("half"), "Lost contact")
 
 
 @register.simple_tag

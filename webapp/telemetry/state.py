@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from training_core.spec.events import EventKind
 from webapp.experiments.choices import HELD, TERMINAL, RunStatus
+from webapp.experiments.contact import lost_since
 from webapp.experiments.failures import explain
 from webapp.experiments.models import EXTERNAL, Run
 from webapp.experiments.selectors import waiting_reason
@@ -52,7 +53,7 @@ def run_state(run: Run) -> dict[str, Any]:
         "fraction": min(1.0, run.last_step / run.total_steps) if run.total_steps else 0.0,
         "steps_per_s": round(rate, 4) if rate else None,
         "seconds_left": round(left_s, 1) if left_s is not None else None,
-        "progress": f"Step {run.last_step:,} of {run.total_steps:,}",
+        "progress": f"Step {run.last_step:,}" + (f" of {run.total_steps:,}" if run.total_steps else ""),
         "time": _time_words(run, _lefts(run, points)),
         "stage": stage_of(run),
         "started_at": run.started_at.isoformat() if run.started_at else None,
@@ -65,6 +66,7 @@ def run_state(run: Run) -> dict[str, Any]:
         "failure": explain(run),
         "failure_text": run.failure_text,
         "waiting": waiting_reason(run),
+        "lost_since": lost.isoformat() if (lost := lost_since(run)) else None,
     }
 
 

@@ -34,7 +34,9 @@ class ValuesInput(serializers.Serializer[Any]):
     seq = serializers.IntegerField(
         min_value=1, help_text="Number of the first row; rows are numbered 1, 2, 3 in a run."
     )
-    rows = serializers.ListField(child=serializers.DictField(), max_length=5000, help_text="step, t and values each.")
+    rows = serializers.ListField(
+        child=serializers.DictField(), max_length=5000, help_text="step, t and values each; none: a sign of life"
+    )
 
 
 class FinishInput(serializers.Serializer[Any]):
