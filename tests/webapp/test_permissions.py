@@ -203,6 +203,10 @@ ROWS = [
     inside("rubric", "rubric"),
     deed("save_rubric_version", "rubric", data="rubric"),
     deed("retire_rubric", "rubric"),
+    deed("try_rubric", "rubric", ada=200),
+    page("try_composition", verb="post", data="mae", ben=403),
+    inside("dry_run", "dry_run"),
+    deed("stop_dry_run", "dry_run", ada=200),
     # Reports and passports.
     page("reports"),
     deed("new_report", cyn=302),
@@ -460,6 +464,14 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
         "report": report.pk,
         "team_dataset": Dataset.objects.create(workspace=workspace, name="Sums").pk,
+        "dry_run": Job.objects.create(
+            kind="rejudge",
+            payload={"judge": {"name": "start"}, "asks": "answer"},
+            workspace=workspace,
+            run=run,
+            created_by=ada,
+            note={"dry_run": {"run": str(run.pk)}},
+        ).pk,
         "rubric": create_rubric(
             actor=ada, workspace=workspace, name="Strict", kind="answer", text="Grade {answer}"
         ).rubric_id,

@@ -1,6 +1,7 @@
 """What a method file declares. Torch-free: a method is data flow, tensors live elsewhere."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -87,6 +88,9 @@ class SelfPlay(ABC):
     """Kinds of task the method plays on; a spec that names no task gets the first."""
     curriculum: ClassVar[str] = "evolve"
     """What the starter is taught for this method: a module of ``training_core.curricula``."""
+    reward_weights: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """By role and reward term, the knob that weighs the term: ``{"solver": {"judge": "w_judge"}}``; so that rewards that were given can
+    be reckoned anew with other weights."""
     # The rest is read from the card ``<slug>.yaml`` beside the method's file.
     title: ClassVar[str]
     summary: ClassVar[str]

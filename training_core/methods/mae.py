@@ -7,7 +7,7 @@ Judge accepts, the Judge for a readable verdict; weak questions never enter the 
 import random
 from functools import partial
 from statistics import fmean as mean
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -135,6 +135,10 @@ class MultiAgentEvolve(SelfPlay):
 
     slug = "mae"
     Spec = MaeSpec
+    reward_weights: ClassVar = {
+        "proposer": {"quality": "w_quality", "difficulty": "w_difficulty", "format": "w_format"},
+        "solver": {"judge": "w_judge", "format": "w_solver_format"},
+    }
     domain: "Domain"
 
     @classmethod

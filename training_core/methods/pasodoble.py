@@ -8,7 +8,7 @@ unlike those of late; the Solver is paid for agreeing with the Proposer. No labe
 import random
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -129,6 +129,7 @@ class PasoDoble(SelfPlay):
 
     slug = "pasodoble"
     Spec = PasoDobleSpec
+    reward_weights: ClassVar = {PROPOSER: {"novelty": "w_div"}}
     curriculum = "duel"
     domain: "Domain"
 

@@ -11,7 +11,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from training_core.spec.forms import FieldKind, FormField, Variant, find_field, put
+from training_core.methods.registry import find_method
+from training_core.spec.forms import FieldKind, FormField, Variant, find_field, form_of, put, walk
 from training_core.spec.io import FieldError, SpecError
 from training_core.spec.model import STARTER_SOURCES
 from webapp.experiments import rehearsals, services
@@ -27,6 +28,7 @@ from webapp.experiments.template_services import save_template
 from webapp.library.models import RubricVersion
 from webapp.library.rubrics import own_words, version_for, versions_in
 from webapp.pages.requests import signed_in
+from webapp.review.dry_runs import bench_for, kinds_of
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import can_edit, current_workspace
 
@@ -53,7 +55,7 @@ def compose(request: HttpRequest) -> HttpResponse:
     if data.get("action") == "yaml":
         return _from_yaml(request, beginning, workspace)
     try:
-        composition = _seen(request, beginning, workspace)
+        composition = seen(request, beginning, workspace)
     except SpecError:
         return _from_yaml(request, beginning, workspace)
     deed = _DEEDS.get(data.get("action", ""))
@@ -163,6 +165,7 @@ def _page(
         "templates": list(offered_templates(request.user, workspace)) if workspace else [],
         "files": _files(request),
         "rubric_versions": _versions(request),
+        **_dry_run(request, composition.slug, workspace),
         "idempotency_key": data.get("idempotency_key") or uuid4().hex,
         "may_edit": workspace is None or can_edit(request.user, workspace),
         "is_expert": bool(data.get("expert")),
@@ -175,6 +178,17 @@ def _page(
     return render(
         request, "experiments/compose.html", context, status=422 if request.method == "POST" and refused else 200
     )
+
+
+def _dry_run(request: HttpRequest, slug: str, workspace: Workspace | None) -> dict[str, object]:
+    """What the form's judge and reward weights can be tried on, and the fields that it concerns."""
+    if workspace is None:
+        return {}
+    fields = [field for group in form_of(slug) for field in walk(group.fields)]
+    kinds = kinds_of(slug)
+    weighed = {knob for terms in find_method(slug).reward_weights.values() for knob in terms.values()}
+    paths = [field.path for field in fields if field.rubric in kinds or field.path.removeprefix("method.") in weighed]
+    return {"trial": bench_for(request.user, workspace, kinds, method=slug), "dry_paths": paths}
 
 
 def _rehearsal_of(request: HttpRequest, run_id: str) -> rehearsals.Shown | None:
@@ -265,7 +279,7 @@ def compose_rehearse(request: HttpRequest) -> HttpResponse:
     workspace = current_workspace(request)
     context: dict[str, object] = {}
     try:
-        composition = _seen(request, beginning_of(request, request.POST), workspace)
+        composition = seen(request, beginning_of(request, request.POST), workspace)
     except SpecError:
         context["rehearsal_problem"] = "Correct the YAML first; then it can be rehearsed."
         return render(request, "experiments/compose/_rehearsal.html", context)
@@ -290,7 +304,7 @@ def compose_rehearsal(request: HttpRequest, run_id: UUID) -> HttpResponse:
     return render(request, "experiments/compose/_rehearsal.html", {"rehearsal": shown})
 
 
-def _seen(request: HttpRequest, beginning: Beginning, workspace: Workspace | None) -> Composition:
+def seen(request: HttpRequest, beginning: Beginning, workspace: Workspace | None) -> Composition:
     """What the person sees is what counts: the text in the YAML view, else the form. Raises ``SpecError`` for a wrong text."""
     if request.POST.get("view") == "yaml" and request.POST.get("yaml"):
         launch = Launch.from_data(_lists(request.POST))

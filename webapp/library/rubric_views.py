@@ -22,6 +22,7 @@ from webapp.library.rubrics import (
     uses_of,
 )
 from webapp.pages.requests import signed_in
+from webapp.review.dry_runs import bench_for
 from webapp.workspaces.selectors import can_edit, current_workspace, require_edit
 
 
@@ -96,6 +97,7 @@ def _page(request: HttpRequest, rubric_id: UUID, *, error: str = "", text: str =
         "uses": uses[:MAX_USES],
         "num_uses": len(uses),
         "may_edit": can_edit(request.user, found.workspace),
+        "trial": bench_for(request.user, found.workspace, [found.kind]),
     }
     return render(request, "library/rubric.html", context, status=422 if error else 200)
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from webapp.review import note_views, set_views, views
+from webapp.review import dry_run_views, note_views, set_views, views
 
 urlpatterns = [
     path("review/", views.review, name="review"),
@@ -16,5 +16,9 @@ urlpatterns = [
     path("review/sets/", set_views.sets, name="review_sets"),
     path("review/again/", set_views.again, name="grade_again"),
     path("review/again/words/", set_views.again_words, name="again_words"),
+    path("library/rubrics/<uuid:rubric_id>/dry-run/", dry_run_views.try_rubric, name="try_rubric"),
+    path("compose/dry-run/", dry_run_views.try_composition, name="try_composition"),
+    path("dry-runs/<uuid:job_id>/", dry_run_views.dry_run, name="dry_run"),
+    path("dry-runs/<uuid:job_id>/stop/", dry_run_views.stop_dry_run, name="stop_dry_run"),
     path("review/again/<int:regrading_id>/", set_views.regraded, name="regraded"),
 ]

@@ -33,6 +33,7 @@ export function refresh() {
   const isTask = open !== null && (open.group === "g-task" || belongs("task", open.paths));
   preview.hidden = open !== null && !isTask;
   if (isTask) preview.open = true;
+  showDryRun();
   for (const door of form.querySelectorAll(".flow__door")) {
     if (open && door.id === open.id) door.setAttribute("aria-current", "true");
     else door.removeAttribute("aria-current");
@@ -41,6 +42,15 @@ export function refresh() {
     if (open && link.hash === `#${open.group}`) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
+}
+
+/** The dry run stands below the settings it tries: those of the judge and of the rewards. */
+function showDryRun() {
+  const panel = document.getElementById("dry-run-panel");
+  if (!panel) return;
+  const tried = panel.dataset.paths.split(" ");
+  const inGroup = (path) => form.querySelector(`[id="${open.group}"] [data-path="${path}"]`) !== null;
+  panel.hidden = open !== null && !tried.some((path) => (open.group ? inGroup(path) : belongs(path, open.paths)));
 }
 
 function ofBox(door) {
