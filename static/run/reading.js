@@ -1,6 +1,7 @@
 /** Reading a sample: raw characters, tokens, links to turns, and the words it was found by. */
 
 import { el } from "./dom.js";
+import { mountMath } from "./math.js";
 import { mountTokens } from "./tokens.js";
 
 export function mountReading(root) {
@@ -9,6 +10,7 @@ export function mountReading(root) {
 
 function mount(sample) {
   sample.dataset.reading = "";
+  mountMath(sample);
   const tools = sample.querySelector("[data-sample-tools]");
   if (!tools) return;
   tools.hidden = false;
@@ -45,12 +47,13 @@ function toggleRaw(sample, button) {
   for (const block of sample.querySelectorAll("[data-block]")) {
     if (isRaw) {
       block.whole ??= [...block.childNodes];
-      block.replaceChildren(...visible(block.textContent));
+      block.replaceChildren(...visible(block.source ?? block.textContent));
       block.closest("details.fold")?.setAttribute("open", "");
     } else if (block.whole) {
       block.replaceChildren(...block.whole);
     }
   }
+  if (!isRaw) mountMath(sample);
 }
 
 function visible(text) {

@@ -1,12 +1,19 @@
 /** A sample's own page, and the pages about samples: keys to its neighbours, addresses of turns and tokens. */
 
 import { aim, markHits, mountReading } from "./reading.js";
+import { mountMath } from "./math.js";
 import { mountSteps } from "./steps.js";
 import { openToken } from "./tokens.js";
 
 mountSteps(document);
 mountReading(document);
-for (const place of document.querySelectorAll("[data-find]")) markHits(place, place.dataset.find);
+mountMath(document);
+markAll();
+document.addEventListener("kumite:formulas", markAll);
+
+function markAll() {
+  for (const place of document.querySelectorAll("[data-find]")) markHits(place, place.dataset.find);
+}
 
 function follow() {
   const sample = document.querySelector("[data-sample]");
