@@ -67,7 +67,8 @@ def test_games_and_trees_are_walked_by_keys_and_pairs_stand_side_by_side(
     visit.expect_accessible()
 
     page.locator("#tab-evaluation").click()
-    expect(page.locator("#evaluation .league tbody th")).to_have_text(["step 40", "step 20", "random"])
+    page.locator("#evaluation").get_by_role("link", name="League").click()
+    expect(page.locator("#league .league tbody th")).to_have_text(["step 40", "step 20", "random"])
     visit.expect_accessible()
     assert page.evaluate("window.hit") is None
 

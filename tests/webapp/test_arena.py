@@ -26,6 +26,7 @@ from webapp.arena.prompts import asked_in, prompts_of
 from webapp.arena.standings import standings
 from webapp.arena.votes import agreement_of, ballot_of, cohens_kappa, wilson
 from webapp.experiments.models import Run
+from webapp.experiments.services import create_share_link
 from webapp.fleet.folders import run_folder
 from webapp.jobs.choices import PER_PERSON, Rank
 from webapp.jobs.models import Job
@@ -455,3 +456,28 @@ def test_specs_of_old_versions_do_not_break_the_arena(make_player: Any, ada: Use
     client.force_login(ada)
     assert client.get(reverse("arena")).status_code == 200
     assert client.get(reverse("playground")).status_code == 200
+
+
+def test_the_runs_page_begins_its_league_and_shows_who_beats_whom(
+    make_player: Any, make_league: Any, ada: User, ben: User, client: Client
+) -> None:
+    run = make_player(10)
+    tab = reverse("run_part", args=[run.pk, "league"])
+    client.force_login(ada)
+    assert "No league yet" in client.get(tab).text
+    form = {"run": run.pk, "discipline": disciplines_of(run)[0].key, "name": "Of this run"}
+    made = client.post(reverse("new_league"), form)
+    league = League.objects.get()
+    assert made.headers["Location"] == reverse("league", args=[league.pk])
+    (meeting,) = services.play(actor=ada, league_id=league.pk, num_games=1)
+    assert "1 meeting under way" in client.get(tab).text
+    finish(meeting, [1.0, 1.0, 1.0, 0.0])
+    html = client.get(tab).text
+    assert "over 4 games" in html
+    assert reverse("pair", args=[league.pk, meeting.first_id, meeting.second_id]) in html
+    assert "0.75" in html
+    client.force_login(ben)
+    assert "Begin a league" not in client.get(tab).text
+    _, secret = create_share_link(actor=ada, run_id=run.pk)
+    client.logout()
+    assert "Of this run" not in client.get(reverse("share_part", args=[secret, "league"])).text

@@ -200,6 +200,11 @@ def test_a_shared_sample_can_be_stepped_through_too(run: Run, ada: User, client:
     assert 'class="board"' in html
 
 
+def league_of(run: Run, ada: User, client: Client) -> str:
+    client.force_login(ada)
+    return client.get(reverse("run_part", args=[run.pk, "league"])).content.decode()
+
+
 def evaluation_of(run: Run, ada: User, client: Client) -> str:
     client.force_login(ada)
     return client.get(reverse("run_part", args=[run.pk, "evaluation"])).content.decode()
@@ -208,7 +213,7 @@ def evaluation_of(run: Run, ada: User, client: Client) -> str:
 def test_the_league_is_sorted_by_rating_and_shows_who_beats_whom(run: Run, ada: User, client: Client) -> None:
     names = ["random", "step 20", "step 40"]
     tell(run, [evaluation_event(1, league(names[:2]), step=20), evaluation_event(2, league(names, shift=5), step=40)])
-    html = evaluation_of(run, ada, client)
+    html = league_of(run, ada, client)
     assert re.findall(r'class="league__name">([^<]+)</th>', html) == ["step 40", "step 20", "random"]
     assert 'data-heat="3">0.65</td>' in html
     assert "from 1.08e+03 to 1.08e+03" in html  # how the rating of step 20 moved
@@ -217,16 +222,16 @@ def test_the_league_is_sorted_by_rating_and_shows_who_beats_whom(run: Run, ada: 
 
 def test_a_league_without_opponents_says_what_comes(run: Run, ada: User, client: Client) -> None:
     tell(run, [evaluation_event(1, league([]), step=0)])
-    assert "Nobody has played yet" in evaluation_of(run, ada, client)
+    assert "Nobody has played yet" in league_of(run, ada, client)
     tell(run, [evaluation_event(2, league(["current"]), step=10)])
-    html = evaluation_of(run, ada, client)
+    html = league_of(run, ada, client)
     assert "One player alone" in html
     assert "Who beats whom" not in html
 
 
 def test_an_evaluation_without_a_league_shows_none(run: Run, ada: User, client: Client) -> None:
     tell(run, [evaluation_event(1, None, step=0)])
-    assert "League" not in evaluation_of(run, ada, client)
+    assert "No league yet" in league_of(run, ada, client)
 
 
 def test_a_rating_without_bound_ends_with_the_axis() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from webapp.arena.run_tab import league_tab
 from webapp.experiments.forks import kept_checkpoints
 from webapp.experiments.models import EXTERNAL
 from webapp.experiments.selectors import share_links_of, transitions_of
@@ -89,6 +90,13 @@ TABS: tuple[Tab, ...] = (
         template="runs/_judge.html",
         module="run/judge.js",
         applies=_has_judge,
+    ),
+    Tab(
+        slug="league",
+        title="League",
+        template="arena/_run_league.html",
+        context=league_tab,
+        refresh=("evaluation", "checkpoint"),
     ),
     Tab(
         slug="evaluation",
