@@ -112,7 +112,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 PASSWORD = "correct horse battery"
 
 
-def _person(name: str) -> "User":
+def make_person(name: str) -> "User":
     from webapp.accounts.models import User
 
     return User.objects.create_user(f"{name}@example.org", PASSWORD, display_name=name.capitalize())
@@ -120,25 +120,29 @@ def _person(name: str) -> "User":
 
 @pytest.fixture
 def ada(db: None) -> "User":
-    return _person("ada")
+    return make_person("ada")
 
 
 @pytest.fixture
 def ben(db: None) -> "User":
-    return _person("ben")
+    return make_person("ben")
 
 
 @pytest.fixture
 def cyn(db: None) -> "User":
-    return _person("cyn")
+    return make_person("cyn")
+
+
+def make_workspace(owner: "User", viewer: "User") -> "Workspace":
+    from webapp.workspaces.models import Membership, Workspace
+
+    workspace = Workspace.objects.create(name="Dojo", slug="dojo")
+    Membership.objects.create(workspace=workspace, user=owner, role="owner")
+    Membership.objects.create(workspace=workspace, user=viewer, role="viewer")
+    return workspace
 
 
 @pytest.fixture
 def workspace(ada: "User", ben: "User") -> "Workspace":
     """Ada's workspace, in which ben is a viewer."""
-    from webapp.workspaces.models import Membership, Workspace
-
-    workspace = Workspace.objects.create(name="Dojo", slug="dojo")
-    Membership.objects.create(workspace=workspace, user=ada, role="owner")
-    Membership.objects.create(workspace=workspace, user=ben, role="viewer")
-    return workspace
+    return make_workspace(ada, ben)

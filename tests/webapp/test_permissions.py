@@ -6,32 +6,19 @@ An address without a row here fails ``test_every_address_has_its_rows``. "login"
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import transaction
-from django.test import Client
+from django.test import Client, TestCase, override_settings
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
-from django.utils import timezone
 
-from tests.factories import mae_events, make_experiment, make_run, tell
-from training_core.spec.io import parse_spec
+from tests.conftest import make_person, make_workspace
+from tests.world import make_world
 from webapp.accounts.models import User
-from webapp.accounts.services import create_sign_in_link, create_token
-from webapp.arena.disciplines import Discipline
-from webapp.arena.models import Meeting, Vote
-from webapp.arena.services import create_league
 from webapp.compare.models import SavedView
-from webapp.compare.services import save_view
 from webapp.experiments.models import Run
-from webapp.experiments.rehearsal_services import start_rehearsal
-from webapp.experiments.services import create_share_link
-from webapp.experiments.template_services import save_template
-from webapp.external.services import begin_external_run
-from webapp.fleet.models import Worker
-from webapp.jobs.asking import read_job
-from webapp.jobs.folders import job_folder
 from webapp.jobs.models import Job
 from webapp.jobs.services import ask
 from webapp.jobs.weights import Moment
@@ -54,7 +41,6 @@ INNER_TABS = [tab.slug for tab in TABS if not tab.for_shared]
 REFUSALS = {401, 403, 404, "login"}
 VERBS = ("get", "post", "put", "patch", "delete")
 Expected = int | str
-MAE = {"method": {"name": "mae"}}
 
 
 @dataclass(frozen=True)
@@ -408,13 +394,19 @@ ROWS = [
 ]
 
 
-_TIC_TAC_TOE = Discipline(
-    key="game:tic_tac_toe",
-    title="Tic-tac-toe",
-    contest={"kind": "game", "game": "tic_tac_toe", "max_turns": 9, "opening": []},
-    max_tokens=8,
-)
-_MOVES = [{"role": "player_0", "text": "5", "parsed": "center"}]
+class _Frame(TestCase):
+    """The transaction around every test of this module that needs the world; each test has its own inside it."""
+
+
+@pytest.fixture(scope="module")
+def _world(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
+    with django_db_blocker.unblock(), override_settings(ARTIFACTS_DIR=tmp_path_factory.mktemp("artifacts")):
+        _Frame.setUpClass()
+        ada, ben = (make_person(name) for name in CAST[:2])
+        yield make_world(ada=ada, ben=ben, workspace=make_workspace(ada, ben))
+        _Frame.tearDownClass()
 
 
 @pytest.fixture
@@ -491,6 +483,10 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
         "ada": ada.pk,
         "ben": ben.pk,
     }
+def world(_world: dict[str, Any]) -> dict[str, Any]:
+    """One of everything, all of it ada's: built once, and as it was for every test."""
+    cache.clear()  # holds how often somebody asked lately
+    return _world
 
 
 def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
@@ -592,9 +588,9 @@ ADMIN = sorted(
 
 
 @pytest.mark.parametrize("path", ADMIN)
-def test_the_admin_is_closed_to_all_but_operators(path: str, ada: User, client: Client) -> None:
+def test_the_admin_is_closed_to_all_but_operators(path: str, cyn: User, client: Client) -> None:
     assert client.get(f"/{path}").status_code == 302
-    client.force_login(ada)
+    client.force_login(cyn)
     assert client.get(f"/{path}").status_code in {302, 403}
 
 
