@@ -29,6 +29,7 @@ class ReadOnlyAdmin(_Admin):
 class ReadOnlyInline(_Inline):
     """Rows shown below the row they belong to."""
 
+    template = "admin/rows.html"
     extra = 0
     can_delete = False
 

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,16 +129,29 @@ class Visit:
         self.page.goto(self.site + path, wait_until="load")
         return self.page
 
+    def wait_until(self, condition: str) -> bool:
+        """Whether the page comes to this; Playwright's own way of asking again is closed by the content security policy."""
+        asking = f"""async () => {{
+            const end = Date.now() + {PATIENCE_MS};
+            while (!({condition}) && Date.now() < end) await new Promise((again) => setTimeout(again, 30));
+            return Boolean({condition});
+        }}"""
+        return bool(self.page.evaluate(asking))
+
     def expect_accessible(self) -> None:
         """No violation that axe can find, in both colour schemes."""
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
             assert self.axe_findings() == []
 
-    def axe_findings(self) -> list[str]:
+    def axe_findings(self, within: str = "", rules: Sequence[str] = ()) -> list[str]:
+        """What axe says against the page, or one part of it, by all of its rules or some."""
         # Evaluated through the debugger, which the page's content security policy does not govern.
-        self.page.evaluate(_AXE.read_text(encoding="utf-8") + ";undefined")
-        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(_AXE.read_text(encoding="utf-8") + ";undefined")
+        only = f", runOnly: {json.dumps(list(rules))}" if rules else ""
+        place = json.dumps(within) if within else "document"
+        found = self.page.evaluate(f"axe.run({place}, {{resultTypes: ['violations'], preload: false{only}}})")
         return [
             f"{violation['id']}: {violation['help']}: {json.dumps(node['target'])} {node.get('failureSummary', '')}"
             for violation in found["violations"]

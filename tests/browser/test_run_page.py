@@ -347,18 +347,6 @@ def test_the_shared_page_follows_the_run_without_an_account(visit: Visit, run: R
     visit.expect_accessible()
 
 
-def test_every_tab_is_accessible_on_a_desktop(visit: Visit, run: Run, ada: User) -> None:
-    tell(run, mae_events(12))
-    page = open_run(visit, run, ada)
-    page.locator("#sample-list summary").first.click()
-    expect(page.locator("#sample-list .turn").first).to_be_visible()
-    visit.expect_accessible()
-    for tab in ("judge", "evaluation", "doctor", "timeline", "checkpoints", "log", "spec", "history"):
-        page.locator(f"#tab-{tab}").click()
-        expect(page.locator(f"#{tab}")).to_be_visible()
-        assert visit.axe_findings() == []
-
-
 def test_the_page_fits_a_phone(phone: Visit, run: Run, ada: User) -> None:
     tell(run, mae_events(12))
     page = open_run(phone, run, ada)

@@ -20,14 +20,6 @@ from webapp.accounts.models import User
 from webapp.compare.models import SavedView
 from webapp.experiments.models import Run
 from webapp.jobs.models import Job
-from webapp.jobs.services import ask
-from webapp.jobs.weights import Moment
-from webapp.library.models import Dataset
-from webapp.library.rubric_services import create_rubric
-from webapp.notices.models import AlertRule, Channel
-from webapp.orders.services import change_pool
-from webapp.reports.services import create_report, create_report_link
-from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
 from webapp.telemetry.tabs import TABS
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.vault import set_secret
@@ -489,14 +481,19 @@ def world(_world: dict[str, Any]) -> dict[str, Any]:
     return _world
 
 
-def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
+def address_of(row: Row, world: dict[str, Any]) -> str:
     address = reverse(row.name, args=[world.get(arg, arg) for arg in row.args])
     query = row.query.replace("RUN", str(world["run"])).replace("TEMPLATE", str(world["template"]))
+    return f"{address}?{query}" if query else address
+
+
+def _ask(client: Client, row: Row, world: dict[str, Any]) -> Expected:
+    address = address_of(row, world)
     body = json.loads(json.dumps(BODIES[row.data or "empty"]).replace("RUN", str(world["run"])))
     options: dict[str, Any] = {} if row.verb == "get" else {"data": body}
     if row.name.startswith("api_") and row.verb != "get":
         options["content_type"] = "application/json"
-    response = getattr(client, row.verb)(f"{address}?{query}" if query else address, **options)
+    response = getattr(client, row.verb)(address, **options)
     is_login = response.status_code == 302 and response.headers["Location"].startswith("/accounts/login/")
     return "login" if is_login else int(response.status_code)
 
@@ -548,11 +545,11 @@ def test_an_operator_runs_the_fleet_and_does_not_read_along(
     assert _ask(client, row, world) == status
 
 
-def _addresses(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
+def all_addresses(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
     for entry in resolver.url_patterns:
         path = f"{prefix}{entry.pattern}"
         if isinstance(entry, URLResolver):
-            yield from _addresses(entry, path)
+            yield from all_addresses(entry, path)
         else:
             yield path, entry
 
@@ -560,7 +557,7 @@ def _addresses(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, U
 def _own_addresses() -> list[tuple[str, URLPattern]]:
     return [
         (path, entry)
-        for path, entry in _addresses(get_resolver())
+        for path, entry in all_addresses(get_resolver())
         if not path.startswith("admin/") and not entry.callback.__module__.startswith(FOREIGN_MODULES)
     ]
 
@@ -582,7 +579,7 @@ def test_every_verb_of_the_api_has_its_rows() -> None:
 
 ADMIN = sorted(
     path
-    for path, entry in _addresses(get_resolver())
+    for path, entry in all_addresses(get_resolver())
     if path.startswith("admin/") and "(" not in path and "<" not in path and entry.name not in {"logout", "jsi18n"}
 )
 

@@ -16,7 +16,7 @@ _TAGS = {
 }  # fmt: skip
 _ATTRIBUTES = {"a": {"href"}, "td": {"align"}, "th": {"align"}, "img": {"src", "alt"}}
 _BLOCK = re.compile("<pre><code>(?P<text>.*?)</code></pre>", re.DOTALL)
-_LEVEL_DOWN = {"h1": "h2", "h2": "h3", "h3": "h4"}
+_DEEPEST = 4
 
 
 def method_document(slug: str) -> SafeString | None:
@@ -27,21 +27,22 @@ def method_document(slug: str) -> SafeString | None:
 
 def user_text(text: str) -> SafeString:
     """Markdown that a person wrote, as HTML: no pictures, no raw HTML, links to web pages and into the site only."""
-    return _to_html(text, tags=_TAGS - {"img"})
+    return _to_html(text, tags=_TAGS - {"img"}, top=2)
 
 
 @lru_cache(maxsize=64)
 def _rendered(path: Path, _version: int) -> SafeString:
-    return _to_html(path.read_text(encoding="utf-8"), tags=_TAGS)
+    return _to_html(path.read_text(encoding="utf-8"), tags=_TAGS, top=3)
 
 
-def _to_html(text: str, *, tags: set[str]) -> SafeString:
+def _to_html(text: str, *, tags: set[str], top: int) -> SafeString:
+    """``top`` is the level of the outermost headings on the page that the text stands on."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(text)
     if tokens and tokens[0].tag == "h1":  # the page has its own heading
         del tokens[:3]
+    _set_levels(tokens, top)
     for token in tokens:
-        token.tag = _LEVEL_DOWN.get(token.tag, token.tag)
         if token.type in {"th_open", "td_open"} and (style := token.attrGet("style")):
             token.attrs.pop("style")
             token.attrSet("align", str(style).rpartition(":")[2])
@@ -50,6 +51,16 @@ def _to_html(text: str, *, tags: set[str]) -> SafeString:
     clean = nh3.clean(html, tags=tags, attributes=_ATTRIBUTES, url_schemes={"http", "https", "mailto"})
     # Cut down to an allow-list, so it may stand in the page as HTML.
     return mark_safe(_fitting(clean))  # noqa: S308
+
+
+def _set_levels(tokens: list[Token], top: int) -> None:
+    """Levels by how headings stand below one another, whatever levels were written, so that none is left out."""
+    written: list[str] = []
+    for token in tokens:
+        if token.type == "heading_open":
+            written = [*(tag for tag in written if tag < token.tag), token.tag]
+        if token.type in {"heading_open", "heading_close"}:
+            token.tag = f"h{min(top + len(written) - 1, _DEEPEST)}"
 
 
 def _name_every_header(tokens: list[Token]) -> None:
