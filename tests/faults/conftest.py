@@ -169,14 +169,18 @@ def processes_of(run: Run) -> list[psutil.Process]:
 @pytest.fixture
 def fleet(transactional_db: None, tiny_model: Path, tmp_path: Path, settings: Any) -> Iterator[Fleet]:
     settings.ARTIFACTS_DIR = tmp_path / "artifacts"
+    fleet = Fleet(model=tiny_model, logs=tmp_path, environment=environment_of(tmp_path / "artifacts"))
+    yield fleet
+    fleet.stop_all()
+
+
+def environment_of(artifacts: Path) -> dict[str, str]:
+    """What a worker needs to work for this test's database."""
     url = f"postgresql://{connection.settings_dict['USER']}@/{connection.settings_dict['NAME']}"
-    environment = {
+    return {
         **os.environ,
         **QUICK,
         "DATABASE_URL": f"{url}?host={connection.settings_dict['HOST']}",
         "REDIS_URL": live_settings.REDIS_URL,
-        "KUMITE_ARTIFACTS": str(tmp_path / "artifacts"),
+        "KUMITE_ARTIFACTS": str(artifacts),
     }
-    fleet = Fleet(model=tiny_model, logs=tmp_path, environment=environment)
-    yield fleet
-    fleet.stop_all()
