@@ -29,6 +29,7 @@ from webapp.orders.services import change_pool
 from webapp.reports.services import create_report, create_report_link
 from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
 from webapp.workspaces.models import Workspace
+from webapp.workspaces.vault import set_secret
 
 MAE = {"method": {"name": "mae"}}
 _TIC_TAC_TOE = Discipline(
@@ -80,10 +81,19 @@ def make_world(*, ada: User, ben: User, workspace: Workspace) -> dict[str, Any]:
         "vote": Vote.objects.create(meeting=meeting, game=0, voter=ben, is_flipped=False).pk,
         "export": export.pk,
         "token": token.pk,
+        "secret": set_secret(workspace=workspace, actor=ada, name="HF_TOKEN", value="hf_abcdefgh").name,
         "alert_rule": AlertRule.objects.create(user=ada, metric="reward/solver", side="below", threshold=0.3).pk,
         "channel": Channel.objects.create(user=ada, kind="email", address="ada@example.org", kinds=["failed"]).pk,
         "report": report.pk,
         "team_dataset": Dataset.objects.create(workspace=workspace, name="Sums").pk,
+        "dry_run": Job.objects.create(
+            kind="rejudge",
+            payload={"judge": {"name": "start"}, "asks": "answer"},
+            workspace=workspace,
+            run=run,
+            created_by=ada,
+            note={"dry_run": {"run": str(run.pk)}},
+        ).pk,
         "rubric": create_rubric(
             actor=ada, workspace=workspace, name="Strict", kind="answer", text="Grade {answer}"
         ).rubric_id,

@@ -13,6 +13,7 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("accounts/", include("webapp.accounts.urls")),
     path("api/v1/", include("webapp.api.urls")),
+    path("examples/", include("webapp.examples.urls")),
     path("fleet/", include("webapp.fleet.urls")),
     path("notices/", include("webapp.notices.urls")),
     path("", include("webapp.pages.urls")),

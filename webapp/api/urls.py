@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularJSONAPIView
 
 from webapp.api.views import (
     account,
+    example,
     experiments,
     external,
     jobs,
@@ -26,6 +27,7 @@ urlpatterns: list[URLPattern] = [
     path("tokens/<int:token_id>/", account.TokenDetail.as_view(), name="api_token"),
     path("workspaces/", account.Workspaces.as_view(), name="api_workspaces"),
     path("workspaces/<slug:slug>/", account.WorkspaceDetail.as_view(), name="api_workspace"),
+    path("workspaces/<slug:slug>/example/", example.Example.as_view(), name="api_example"),
     path("methods/", methods.Methods.as_view(), name="api_methods"),
     path("methods/<slug:slug>/", methods.MethodDetail.as_view(), name="api_method"),
     path("specs/validate/", methods.ValidateSpec.as_view(), name="api_validate"),

@@ -205,6 +205,27 @@ def import_files(arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def example(arguments: argparse.Namespace) -> int:
+    """Lay the example out in a workspace, or take it away."""
+    with Api(load_config()) as api:
+        slugs = (
+            [arguments.workspace]
+            if arguments.workspace
+            else [each["slug"] for each in api.pages("workspaces/", limit=2)]
+        )
+        if len(slugs) != 1:
+            raise CliError(
+                "Say in which workspace with --workspace: you belong to several, or to none.", Exit.WRONG_INPUT
+            )
+        if arguments.remove:
+            api.delete(f"workspaces/{slugs[0]}/example/")
+            screen.say(f"The example is gone from {slugs[0]}.")
+            return Exit.OK
+        runs = api.post(f"workspaces/{slugs[0]}/example/")["runs"]
+        screen.say(f"{len(runs)} finished runs stand in {slugs[0]}. Look at the first: {api.url}/runs/{runs[0]}/")
+    return Exit.OK
+
+
 def sync(_: argparse.Namespace) -> int:
     """Send what waits."""
     for path, outcome in send_leftovers(_target()):

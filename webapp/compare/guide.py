@@ -34,7 +34,8 @@ class Step:
 
 def first_steps(user: User, workspace: Workspace) -> list[Step]:
     """The steps in order; none once all are done."""
-    own = Run.objects.filter(experiment__workspace=workspace, experiment__is_rehearsal=False, created_by=user)
+    ours = Experiment.objects.filter(workspace=workspace, is_rehearsal=False, is_example=False)
+    own = Run.objects.filter(experiment__in=ours, created_by=user)
     runs = list(own.order_by("-created_at").only("pk", "last_step", "experiment_id")[:10])
     learnt = [run for run in runs if run.last_step > 0]
     has_two = len({run.experiment_id for run in learnt}) > 1
@@ -44,7 +45,7 @@ def first_steps(user: User, workspace: Workspace) -> list[Step]:
             text="A model asks, answers and judges itself. The starter needs no download and learns within a minute.",
             url=f"{reverse('compose')}?method={FIRST_METHOD}",
             action="Compose",
-            is_done=Experiment.objects.filter(workspace=workspace, is_rehearsal=False, created_by=user).exists(),
+            is_done=ours.filter(created_by=user).exists(),
         ),
         Step(
             title="Watch it learn",

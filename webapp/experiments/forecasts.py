@@ -128,6 +128,7 @@ def _comparable(spec: ExperimentSpec, workspace: Workspace, *, on_gpu: bool) -> 
         experiment__workspace=workspace,
         experiment__method=spec.method.name,
         experiment__is_rehearsal=False,
+        experiment__is_example=False,
         spec__model__source=spec.model.source,
         spec__engine__kind=spec.engine.kind,
         last_step__gte=MIN_STEPS,

@@ -42,6 +42,8 @@ class Experiment(models.Model):
     """The team template it was composed from."""
     is_rehearsal = models.BooleanField(default=False)
     """A short trial of a form before its launch: in no list, and removed after a day."""
+    is_example = models.BooleanField(default=False)
+    """Recorded elsewhere and laid out to be looked at; nothing goes on from it, and it can be taken away."""
     rehearsed = models.JSONField(null=True, blank=True)
     """What the rehearsal before the launch found; see ``webapp.experiments.rehearsals.Finding``."""
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")

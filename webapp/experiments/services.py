@@ -135,6 +135,8 @@ def launch_run(*, actor: User, experiment: Experiment, seed: int | None = None, 
     """Queue another run of an experiment; without a seed it takes one above the largest used so far."""
     _require_edit(actor, experiment.workspace)
     _check_key(idempotency_key)
+    if experiment.is_example:
+        raise ValueError("An example holds what was recorded elsewhere. Clone one of its runs to run the same here.")
     try:
         with transaction.atomic(durable=True):
             Experiment.objects.select_for_update().get(pk=experiment.pk)

@@ -30,7 +30,7 @@ def visit_runs() -> int:
     """
     just_now = timezone.now() - timedelta(seconds=2 * timing.VISIT_S)
     runs = Run.objects.filter(Q(status__in=sorted(HELD)) | Q(finished_at__gte=just_now))
-    runs = runs.filter(last_step__gt=0, experiment__is_rehearsal=False)
+    runs = runs.filter(last_step__gt=0, experiment__is_rehearsal=False, experiment__is_example=False)
     told = 0
     for run in runs.select_related("experiment__workspace", "created_by").order_by("created_at")[:MAX_RUNS]:
         try:

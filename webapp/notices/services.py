@@ -48,7 +48,7 @@ def tell(users: Iterable[User], news: News) -> int:
 
 def tell_about_run(run: Run, news: News, *, by: User | None) -> int:
     """Tell whoever started the run, and those whose channels want all runs of its workspace; never the one who did it."""
-    if run.experiment.is_rehearsal:  # whoever rehearses is looking at it
+    if run.experiment.is_rehearsal or run.experiment.is_example:  # whoever asked for it is looking at it
         return 0
     owner = run.created_by
     told = _tell_one(owner, news, is_listed=True) if owner is not None and owner != by else 0

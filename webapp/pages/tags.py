@@ -191,6 +191,8 @@ _DEEDS = {
     "template.renamed": "renamed the template {from} to {name}",
     "template.retired": "retired the template {name}",
     "template.revived": "offered the template {name} again",
+    "example.added": "laid out the example",
+    "example.removed": "took the example away",
     "experiment.archived": "archived an experiment",
     "run.created": "launched a run with seed {seed}",
     "run.cancel_requested": "stopped a run",
