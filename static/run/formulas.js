@@ -5,7 +5,9 @@
 
 const MOST = 200;
 const MATHML = "http://www.w3.org/1998/Math/MathML";
-const OPTIONS = { output: "mathml", trust: false, throwOnError: true, strict: "ignore", maxExpand: 200, maxSize: 10 };
+/* The colour in which KaTeX prints the name of a command that it does not carry out; by it such formulas are told. */
+const REFUSED = "#c0ffee";
+const OPTIONS = { output: "mathml", trust: false, throwOnError: true, strict: "ignore", errorColor: REFUSED, maxExpand: 200, maxSize: 10 };
 
 /* At most 2,000 characters each, so that the search is over soon whatever stands in a text.
    $$ $$, \[ \], \( \), an environment by itself, and $ $ as pandoc reads it: nothing blank inside the dollars, no digit behind them. */
@@ -27,7 +29,7 @@ const ELEMENTS = new Set(
 );
 const ATTRIBUTES = new Set(
   ["mathvariant", "display", "displaystyle", "scriptlevel", "stretchy", "fence", "separator", "accent", "accentunder", "minsize", "maxsize"].concat(
-    ["form", "largeop", "movablelimits", "symmetric", "linethickness", "width", "height", "depth", "lspace", "rspace", "voffset", "notation"],
+    ["form", "largeop", "movablelimits", "symmetric", "linethickness", "width", "height", "depth", "lspace", "rspace", "notation"],
     ["columnalign", "columnspacing", "columnlines", "rowspacing", "rowlines", "rowalign", "mathsize", "encoding"],
   ),
 );
@@ -58,6 +60,7 @@ export function pieces(text) {
 export function setFormula(katex, formula) {
   try {
     const markup = katex.renderToString(formula.tex, { ...OPTIONS, displayMode: formula.display, macros: {} });
+    if (markup.includes(REFUSED)) return formula.source;
     const xml = markup.slice(markup.indexOf("<math"), markup.lastIndexOf("</math>") + 7).replace(/ style="[^"]*"/g, "");
     const read = new DOMParser().parseFromString(xml, "application/xml").documentElement;
     const math = read.localName === "math" ? copied(read) : null;

@@ -32,5 +32,6 @@ async function show(block) {
   if (block.childElementCount || !block.isConnected) return;
   block.source = block.textContent;
   block.replaceChildren(...pieces(block.source).map((piece) => (typeof piece === "string" ? piece : setFormula(katex, piece))));
+  block.classList.add("has-formulas");
   block.dispatchEvent(new CustomEvent("kumite:formulas", { bubbles: true }));
 }

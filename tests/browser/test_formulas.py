@@ -53,5 +53,6 @@ def test_formulas_are_set_when_they_are_seen_and_hostile_ones_do_nothing(
     assert block.locator("img, a, [style], [href], [id], annotation").count() == 0
     expect(block).to_contain_text(r"$\def\a{\a\a}\a$")  # what cannot be set stays as it was written
     expect(block).to_contain_text(r"$\frac{1$")
+    expect(block).to_contain_text(r"$\href{javascript:alert(1)}{x}$ $\htmlStyle{position:fixed}{y}$")
     expect(block).to_contain_text("<img src=x onerror=alert(1)>")
     visit.expect_no_sideways_scroll()
