@@ -13,23 +13,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from training_core.spec import events
 from training_core.spec.events import EventKind
+from webapp.telemetry.contract import validate
 from webapp.telemetry.sample_index import Findings, findings
 
 MAX_NAME = 80
 _MAX_INT = 2**63 - 1
 _SHOWN = 300
 _NUL, _NUL_SYMBOL, _REPLACEMENT = "\0", "\u2400", "\ufffd"
-_SCHEMAS: dict[EventKind, TypeAdapter[Any]] = {
-    EventKind.STATE: TypeAdapter(events.StateData),
-    EventKind.SAMPLE: TypeAdapter(events.SampleData),
-    EventKind.EVALUATION: TypeAdapter(events.EvaluationData),
-    EventKind.CHECKPOINT: TypeAdapter(events.CheckpointData),
-    EventKind.LOG: TypeAdapter(events.LogData),
-    EventKind.CHANGE: TypeAdapter(events.ChangeData),
+_MODELS: dict[EventKind, type[BaseModel]] = {
+    EventKind.STATE: events.StateData,
+    EventKind.SAMPLE: events.SampleData,
+    EventKind.EVALUATION: events.EvaluationData,
+    EventKind.CHECKPOINT: events.CheckpointData,
+    EventKind.LOG: events.LogData,
+    EventKind.CHANGE: events.ChangeData,
 }
 
 
@@ -78,7 +80,7 @@ def _clean(seq: int, event: Mapping[str, Any]) -> Line:
         data = {"values": values}
         finite = {name: value for name, value in values.items() if value is not None}
         return Line(seq=seq, kind=kind, step=step, t=t, data=data, json=json.dumps(data), metrics=finite)
-    _SCHEMAS[kind].validate_python(data)
+    validate(_MODELS[kind], data)
     text = _dumps_or_none(data)
     if text is None:
         data = _scrub(data)
@@ -107,12 +109,12 @@ def _finite(value: float | None) -> float | None:
 
 
 def _dumps_or_none(data: Any) -> str | None:
-    """The JSON text, or None when something in it has to be replaced first."""
+    """The JSON text, or None when something in it may have to be replaced first."""
     try:
-        text = _dumps(data)
-    except ValueError:
+        text = to_json(data)
+    except ValueError:  # halves of surrogate pairs
         return None
-    return None if "\\u0000" in text or "\\ud" in text else text
+    return None if b"\\u0000" in text or b"NaN" in text or b"Infinity" in text else text.decode()
 
 
 def _dumps(data: Any) -> str:

@@ -13,7 +13,7 @@ class Event(models.Model):
     """One line a run wrote. ``data`` is described in ``training_core.spec.events``."""
 
     pk = models.CompositePrimaryKey("run_id", "seq")
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events", db_index=False)
     seq = models.BigIntegerField()
     attempt = models.PositiveSmallIntegerField()
     kind = models.CharField(max_length=12)
@@ -71,7 +71,7 @@ class Sample(models.Model):
     """What is asked of a sample before it is opened; its texts stay in the event of the same run and seq."""
 
     pk = models.CompositePrimaryKey("run_id", "seq")
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="samples")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="samples", db_index=False)
     seq = models.BigIntegerField()
     step = models.BigIntegerField()
     episode = models.TextField()
@@ -118,7 +118,7 @@ class Sample(models.Model):
             models.Index(fields=["run", "step", "rank", "seq", "kind"], name="sample_in_order"),
             models.Index(fields=["run", "group_key", "seq"], name="sample_by_group"),
             models.Index(fields=["run", "parent_key"], name="sample_by_parent", condition=~models.Q(parent_key="")),
-            GinIndex(fields=["search"], name="sample_words"),
+            GinIndex(fields=["search"], name="sample_words", gin_pending_list_limit=8192),
         ]
 
     def __str__(self) -> str:

@@ -1,10 +1,10 @@
 """What a sample is found by: its question, its verdicts and rewards, its words. Pure functions of the event's data."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import md5
+from itertools import chain
 from typing import Any
 
 from webapp.telemetry.rows import RoleTally, finite, is_answering, is_judge, is_proposer, tally
@@ -15,6 +15,9 @@ _MAX_PLACE = 16_383
 """The last place that a Postgres text vector can tell apart."""
 _SPACES = re.compile(r"[ \t\n\r\f\v]+")
 _WORD = re.compile(r"\w+")
+_ASCII_WORDS = {code: chr(code).lower() if _WORD.match(chr(code)) else " " for code in range(128)}
+"""Makes words of ASCII text ready for ``split``, many times faster than a pattern finds them."""
+_PLACES = tuple(f":{min(place, _MAX_PLACE)} " for place in range(1, MAX_WORDS + 1))
 
 
 class SampleKind(StrEnum):
@@ -98,7 +101,7 @@ def findings(data: dict[str, Any]) -> Findings:
         reward_max=max(rewards, default=None),
         result="" if facts.get("result") is None else str(facts["result"])[:MAX_REASON],
         roles=roles,
-        search=" ".join(f"{word}:{place}" for word, place in _placed(_texts(title, turns))),
+        search=_search(title, turns),
     )
 
 
@@ -122,7 +125,8 @@ def group_key(question: str) -> str:
 
 def words(text: str) -> list[str]:
     """The words that a text is found by: runs of letters, digits and underscores, in lower case."""
-    return [word[:MAX_WORD] for word in _WORD.findall(text.lower())]
+    found: list[str] = text.translate(_ASCII_WORDS).split() if text.isascii() else _WORD.findall(text.lower())
+    return found if max(map(len, found), default=0) <= MAX_WORD else [word[:MAX_WORD] for word in found]
 
 
 def is_without_signal(turns: list[dict[str, Any]]) -> bool:
@@ -153,15 +157,7 @@ def _solved(num_right: int, num_wrong: int, measured: Any) -> float | None:
     return finite(float(measured)) if isinstance(measured, int | float) else None
 
 
-def _texts(title: str, turns: list[dict[str, Any]]) -> Iterator[str]:
-    yield title
-    for turn in turns:
-        yield str(turn["text"])
-
-
-def _placed(texts: Iterator[str]) -> Iterator[tuple[str, int]]:
-    place = 0
-    for text in texts:
-        for word in words(text)[: MAX_WORDS - place]:
-            place += 1
-            yield word, min(place, _MAX_PLACE)
+def _search(title: str, turns: list[dict[str, Any]]) -> str:
+    """The words of title and texts, each with its place among them."""
+    found = words("\n".join([title, *(str(turn["text"]) for turn in turns)]))[:MAX_WORDS]
+    return "".join(chain.from_iterable(zip(found, _PLACES, strict=False)))

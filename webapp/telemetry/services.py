@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from training_core.spec.events import EventKind
 from webapp.experiments import doorbell
@@ -25,6 +25,8 @@ __all__ = ["EventGap", "LeaseLost", "pack_metrics", "store_events"]
 _COPY_EVENTS = "COPY telemetry_event (run_id, seq, attempt, kind, step, t, data) FROM STDIN"
 _FINDINGS = tuple(field.name for field in fields(Findings))
 _COPY_SAMPLES = f"COPY telemetry_sample (run_id, seq, step, {', '.join(_FINDINGS)}) FROM STDIN"
+_ROOM_FOR_WORDS = "SET LOCAL work_mem = '48MB'"
+"""The index of words takes new ones in by the thousand; with less memory it would go through itself for every few."""
 _MAX_PHASE_TEXT = 300
 
 
@@ -104,6 +106,9 @@ def _copy(run: Run, lines: Sequence[Line]) -> None:
         f"{run.pk}\t{line.seq}\t{line.step}\t{_columns(line.findings)}\n" for line in lines if line.findings is not None
     )
     copy_rows(_COPY_EVENTS, events)
+    if samples:
+        with connection.cursor() as cursor:
+            cursor.execute(_ROOM_FOR_WORDS)
     copy_rows(_COPY_SAMPLES, samples)
 
 
