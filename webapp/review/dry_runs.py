@@ -198,11 +198,12 @@ def kinds_of(slug: str) -> list[str]:
 def weights_of(spec: Mapping[str, Any]) -> dict[str, float]:
     """The knobs that weigh reward terms, with their values: ``{"w_judge": 0.5}``; empty where a method names none."""
     method: Mapping[str, Any] = spec["method"]
-    knobs = {knob for terms in _weighed(spec).values() for knob in terms.values()}
+    knobs = {knob for terms in weighed_terms(spec).values() for knob in terms.values()}
     return {knob: float(method[knob]) for knob in sorted(knobs) if method.get(knob) is not None}
 
 
-def _weighed(spec: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
+def weighed_terms(spec: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
+    """By role and reward term, the knob that weighs it; empty where the method names none."""
     try:
         return find_method(str(spec["method"]["name"])).reward_weights
     except ValueError:
@@ -234,7 +235,7 @@ def _stored(run: Run, event: Event, kind: str, people: Mapping[tuple[str, int], 
     turns: list[dict[str, Any]] = event.data["turns"]
     sums = reckonings(turns)
     judged = {each.turn: each for each in settled(run, judged_turns(event.data))}
-    weighed = _weighed(run.spec)
+    weighed = weighed_terms(run.spec)
     found = []
     for place, turn in enumerate(turns):
         each, role = judged.get(place), str(turn["role"])
@@ -296,7 +297,7 @@ def paid(
     """
     if stored.sum is None:
         return (), None
-    knobs = _weighed(old).get(stored.role, {})
+    knobs = weighed_terms(old).get(stored.role, {})
     parts = []
     for each in stored.sum.terms:
         knob, is_other = knobs.get(each.name, ""), each.name == term and value is not None

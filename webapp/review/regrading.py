@@ -11,6 +11,7 @@ from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import parse_spec
 from training_core.spec.jobs import Graded
 from webapp.experiments.models import Run
+from webapp.review.dry_runs import JUDGED_TERM, weighed_terms
 from webapp.review.judged import Judged, judged_turns
 from webapp.review.models import ACCEPT_AT, Regrading
 from webapp.review.selectors import settled
@@ -120,7 +121,13 @@ class Findings:
     @property
     def weight(self) -> float | None:
         """Weight of the judge in the reward of an answer, where the method has one."""
-        return self.regrading.run.spec["method"].get("w_judge") if self.regrading.run else None
+        if self.regrading.run is None:
+            return None
+        spec = self.regrading.run.spec
+        knobs = [
+            terms[JUDGED_TERM["answer"]] for terms in weighed_terms(spec).values() if JUDGED_TERM["answer"] in terms
+        ]
+        return spec["method"].get(knobs[0]) if knobs else None
 
     @cached_property
     def curves(self) -> list[dict[str, Any]]:
