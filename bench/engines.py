@@ -27,7 +27,8 @@ SETTINGS = {
     "DPO: 32 pairs to a forward pass, reference scored with every new pair",
     "transformers.generate": "KV cache, all prompts in one batch, log-probs gathered from output_logits",
     "vLLM": "float32, in process, prefix cache on, log-prob of the sampled token, no detokenising, eager",
-    "Kumite": "defaults; as in every run, the process keeps the memory that tensors give back (`training_core/memory.py`)",
+    "Kumite": "defaults; as in every run, the process asks for large pages and keeps the memory that tensors give back "
+    "(`training_core/memory.py`)",
 }
 """What everybody was set to; each the fastest that was found."""
 WARM_UP = 2

@@ -24,7 +24,7 @@ from training_core.failures import Diverged, JudgeUnreliable, failure_of
 from training_core.learn.logprobs import Text
 from training_core.learn.rehearsal import rehearsal_texts
 from training_core.machine import MachineMeter
-from training_core.memory import keep_freed_memory
+from training_core.memory import set_up_memory
 from training_core.orders import Orders
 from training_core.play.play import Play
 from training_core.play.records import StepBatch
@@ -163,7 +163,7 @@ class Run:
         words = f"Kumite {facts['kumite']} (code {facts['code'][:12]}), torch {facts['torch']}, on {facts['cpu']}"
         self._report.note("info", words, facts=facts)
         torch.set_num_threads(self.spec.resources.threads)
-        keep_freed_memory()
+        set_up_memory()
         disable_progress_bar()  # the run tells its own progress
         parts = assemble(
             self.spec,

@@ -17,7 +17,7 @@ from bench.contenders.workloads import (
 )
 from training_core.engines.transformers import TransformersEngine
 from training_core.learn.learner import Learner
-from training_core.memory import keep_freed_memory
+from training_core.memory import set_up_memory
 from training_core.play.records import Rollout, StepBatch
 from training_core.play.requests import Request, derive_seed
 from training_core.policies.loaded import LoadedPolicy
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--workload", choices=WORKLOADS, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    keep_freed_memory()
+    set_up_memory()
     step = build_step(WORKLOADS[options.workload])
     gate = Gate()
     gate.wait()

@@ -8,7 +8,7 @@ from bench.contenders.gate import Gate
 from bench.contenders.kumite import build_policy
 from bench.contenders.workloads import WORKLOADS, draw_pairs
 from training_core.learn.learner import Learner
-from training_core.memory import keep_freed_memory
+from training_core.memory import set_up_memory
 from training_core.play.records import Pair, StepBatch
 from training_core.policies.loaded import LoadedPolicy, start_copy
 from training_core.spec.learner import LearnerSpec
@@ -42,7 +42,7 @@ def pairs_of(step: int) -> StepBatch:
 
 def main() -> None:
     torch.set_num_threads(1)
-    keep_freed_memory()
+    set_up_memory()
     policy = build_policy(WORKLOADS["mixed"])
     learner = build_learner(policy)
     gate = Gate()

@@ -12,7 +12,7 @@ from bench.contenders.gate import Gate
 from bench.contenders.kumite import build_policy
 from bench.contenders.workloads import WORKLOADS, Workload, draw_prompts
 from training_core.engines.transformers import TransformersEngine
-from training_core.memory import keep_freed_memory
+from training_core.memory import set_up_memory
 from training_core.play.requests import Request, derive_seed
 from training_core.policies.load import load_policy
 from training_core.policies.loaded import LoadedPolicy
@@ -38,7 +38,6 @@ Sampler = Callable[[int], int]
 
 
 def kumite(policy: LoadedPolicy, workload: Workload, prompts: Callable[[int], list[str]]) -> Sampler:
-    keep_freed_memory()
     engine = TransformersEngine({"main": policy}, max_batch=256)
     sampling = SamplingSpec(max_tokens=workload.max_tokens)
 
@@ -152,6 +151,8 @@ def main() -> None:
     parser.add_argument("--workload", choices=["starter", *WORKLOADS], required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.sampler == "kumite":
+        set_up_memory()
     workload = STARTER if options.workload == "starter" else WORKLOADS[options.workload]
     if options.workload == "starter":
         policy, prompts = starter_policy(), starter_prompts

@@ -16,7 +16,7 @@ from training_core.bench.roofline import measure_bandwidth, measure_peaks, shape
 from training_core.learn.learner import Learner
 from training_core.learn.logprobs import Text
 from training_core.learn.scoring import Scorer
-from training_core.memory import keep_freed_memory
+from training_core.memory import set_up_memory
 from training_core.play.records import Rollout, StepBatch
 from training_core.play.requests import Completion
 from training_core.spec.learner import LearnerSpec
@@ -59,7 +59,7 @@ def least_cpu_s(action: Callable[[], object]) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    keep_freed_memory()
+    set_up_memory()
     device = torch.device("cpu")
     policy = build_policy(WORKLOAD)
     learner = Learner(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,17 @@ numpy.ones(40 << 20, numpy.uint8)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 numpy.ones(40 << 20, numpy.uint8)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+LARGE_PAGES = """
+import training_core.runner
+from training_core.memory import set_up_memory
+set_up_memory()
+import torch
+tensor = torch.ones(16 << 20)
+with open("/proc/self/smaps") as maps:
+    print(any(" hg" in line for line in maps if line.startswith("VmFlags")))
 """
 
 
@@ -36,3 +48,10 @@ def pages_cleared(first):
 def test_memory_that_is_kept_needs_no_clearing():
     assert pages_cleared("") >= PAGES
     assert pages_cleared("keep_freed_memory()") < PAGES // 100
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="the kernel has no large pages")
+def test_a_run_asks_for_large_pages():
+    """Nothing that the runner imports makes a tensor, after which it would be too late."""
+    found = subprocess.run([sys.executable, "-c", LARGE_PAGES], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "True"

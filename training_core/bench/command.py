@@ -21,7 +21,7 @@ from training_core.bench.phases import Bench, Phase, Say
 from training_core.bench.roofline import Peak, Shape, measure_bandwidth, measure_peaks, shape_of
 from training_core.distributed.parallel import Alone
 from training_core.learn.scoring import autocasts
-from training_core.memory import keep_freed_memory
+from training_core.memory import set_up_memory
 from training_core.policies.models_dir import default_models_dir
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import parse_spec
@@ -92,7 +92,7 @@ def measure(
 ) -> Report:
     """All figures of a spec; ``say`` is told what is being done. Raises what assembling a run raises."""
     torch.set_num_threads(spec.resources.threads)
-    keep_freed_memory()
+    set_up_memory()
     disable_progress_bar()
     device = device_of(spec)
     parts = assemble(
