@@ -12,6 +12,7 @@ from transformers.models.llama import LlamaConfig, LlamaForCausalLM
 from transformers.models.qwen2 import Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen3 import Qwen3Config, Qwen3ForCausalLM
 
+from training_core.learn import packed
 from training_core.learn.head import head_logprobs
 from training_core.learn.logprobs import Text, completion_logprobs
 from training_core.learn.packing import num_packed_tokens, pack
@@ -112,7 +113,9 @@ def assert_equal(found, expected):
 
 @pytest.mark.parametrize("make", [qwen2, qwen3, llama, lora])
 @pytest.mark.parametrize("settings", [SHARED, ALONE], ids=["shared", "alone"])
-def test_the_packed_pass_equals_the_models_own(make, settings):
+@pytest.mark.parametrize("tokens_to_look_up", [0.0, 0.5])
+def test_the_packed_pass_equals_the_models_own(make, settings, tokens_to_look_up, monkeypatch):
+    monkeypatch.setattr(packed, "_WORTH_A_TABLE", tokens_to_look_up)
     policy = make()
     run = best_pass(policy, settings)
     assert isinstance(run, PackedPass)

@@ -1,6 +1,6 @@
 """The forward pass of an understood model over a pack: no padding, every prompt once, nothing computed that nobody reads.
 
-Shapes: N tokens of the pack, L of them live, M predicted tokens, D features, H heads, K features of a head.
+Shapes: N tokens of the pack, L of them live, M predicted tokens, D features, H heads, K features of a head, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,9 @@ from training_core.engines.anatomy import Anatomy, LayerParts
 from training_core.learn.attention import attend
 from training_core.learn.kernels import linears, rms_norm, rotate, signed, swiglu
 from training_core.learn.packing import Pack
+
+_WORTH_A_TABLE = 0.5
+"""The first layer projects the vocabulary instead of the pack where it has at most this share of the pack's tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +52,8 @@ def hidden_states(anatomy: Anatomy, pack: Pack, *, checkpointed: bool) -> torch.
 
 def _layer(frame: _Frame, layer: LayerParts, x_ND: torch.Tensor, live_L: torch.Tensor | None = None) -> torch.Tensor:
     """One decoder layer; with ``live_L``, only these tokens go on behind the attention."""
-    input_ND, head_dim = rms_norm(layer.attention_norm, x_ND), frame.anatomy.head_dim
-    parts = linears((layer.q, layer.k, layer.v), input_ND)
-    q_NHK, k_NHK, v_NHK = (_split(part_ND, head_dim) for part_ND in parts)
+    head_dim = frame.anatomy.head_dim
+    q_NHK, k_NHK, v_NHK = (_split(part_ND, head_dim) for part_ND in _projections(frame, layer, x_ND))
     if layer.q_norm is not None:
         q_NHK = rms_norm(layer.q_norm, q_NHK)
     if layer.k_norm is not None:
@@ -67,6 +69,19 @@ def _layer(frame: _Frame, layer: LayerParts, x_ND: torch.Tensor, live_L: torch.T
     inner_NF = swiglu(gate_NF, up_NF) if frame.is_swiglu else layer.act(gate_NF) * up_NF
     result_ND: torch.Tensor = x_ND + layer.down(inner_NF)
     return result_ND
+
+
+def _projections(frame: _Frame, layer: LayerParts, x_ND: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Queries, keys and values before rotation. In the first layer they depend on nothing but the token."""
+    modules = (layer.q, layer.k, layer.v)
+    embedding, ids_N = frame.anatomy.embedding, frame.pack.ids_N
+    is_first = layer is frame.anatomy.layers[0]
+    is_plain = all(type(module) is nn.Linear for module in modules)  # adapters may drop out features of each token anew
+    if not (is_first and is_plain and embedding.num_embeddings <= _WORTH_A_TABLE * len(ids_N)):
+        return linears(modules, rms_norm(layer.attention_norm, x_ND))
+    every_VD = embedding(torch.arange(embedding.num_embeddings))
+    tables = linears(modules, rms_norm(layer.attention_norm, every_VD))
+    return tuple(nn.functional.embedding(ids_N, table_VD) for table_VD in tables)
 
 
 def _is_silu(activation: nn.Module) -> bool:
