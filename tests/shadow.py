@@ -26,6 +26,7 @@ class ShadowSpec(OnlineSpec, PreferenceSpec):
 class Shadow(SelfPlay):
     """A player is paid for being longer than its rival, which is the player of two steps ago."""
 
+    title = "Shadow"
     Spec = ShadowSpec
 
     @classmethod

@@ -35,6 +35,7 @@ class DuelSpec(OnlineSpec):
 class Duel(SelfPlay):
     """Two models of their own: one asks, the other answers; each is paid for the other's length."""
 
+    title = "Duel"
     Spec = DuelSpec
 
     @classmethod
