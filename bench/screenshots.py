@@ -1,7 +1,7 @@
 """Draws the product's pages anew into ``docs/screenshots``: ``python -m bench.screenshots`` while ``make demo`` runs.
 
 Signs in to the installation under ``var/`` as its first operator, takes the run with the most events, and photographs
-every page on a desktop and a phone, light and dark.
+every page on a desktop and a phone, light and dark; the doctor where a run has something wrong with it. ``--only`` takes some of them.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "screenshots"
@@ -32,6 +32,7 @@ def look_up(name: str) -> tuple[dict[str, str], str]:
 
     from webapp.accounts.models import User
     from webapp.experiments.models import Run
+    from webapp.telemetry.doctor import diagnose
 
     try:
         operator = User.objects.filter(is_staff=True, is_active=True).order_by("pk").first()
@@ -61,7 +62,18 @@ def look_up(name: str) -> tuple[dict[str, str], str]:
         "fleet": "/fleet/",
         "workspace": f"/workspaces/{run.experiment.workspace.slug}/",
         "account": "/accounts/me/",
+        "run-judge": f"/runs/{run.pk}/#judge",
+        "review": "/review/",
+        "library": "/library/",
+        "library-checkpoints": "/library/checkpoints/",
+        "library-datasets": "/library/datasets/",
+        "notices": "/notices/",
+        "reports": "/reports/",
+        "passport": f"/runs/{run.pk}/passport/",
     }
+    ill = next((each for each in runs.order_by("-last_seq")[:40] if diagnose(each)), None)
+    if ill is not None:
+        pages["run-doctor"] = f"/runs/{ill.pk}/#doctor"
     return pages, client.cookies["sessionid"].value
 
 
@@ -106,6 +118,7 @@ def _open_a_sample(page: Page, *, is_phone: bool) -> None:
 
 
 def _shoot(page: Page, path: Path) -> Path:
+    expect(page.locator(".part-wait:visible")).to_have_count(0, timeout=60_000)  # tabs are read when they are opened
     page.wait_for_timeout(300)
     path.write_bytes(packed(page.screenshot(animations="disabled")))
     return path
@@ -140,8 +153,10 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the installation answers")
     parser.add_argument("--run", default="", help="part of the experiment's name, where several have runs")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--only", nargs="+", default=[], metavar="PAGE", help="names of pages, as their pictures begin")
     options = parser.parse_args()
     pages, session = look_up(options.run)
+    pages = {name: address for name, address in pages.items() if not options.only or name in options.only}
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     options.out.mkdir(parents=True, exist_ok=True)
     chromium = os.environ.get("KUMITE_CHROMIUM", "/usr/bin/chromium")

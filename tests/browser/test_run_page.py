@@ -84,8 +84,21 @@ def test_the_buttons_follow_the_state(visit: Visit, run: Run, ada: User) -> None
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
 
 
-def test_pausing_and_sharing_by_their_buttons(visit: Visit, run: Run, ada: User) -> None:
+def test_pausing_and_sharing_by_their_buttons_and_the_rest_in_a_menu(visit: Visit, run: Run, ada: User) -> None:
     page = open_run(visit, run, ada)
+    more = page.locator("#controls summary", has_text="More")
+    more.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Begin a report about it")).to_be_visible()
+    assert visit.axe_findings("#controls") == []
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Save a checkpoint after this step")).to_be_hidden()
+    assert Run.objects.get().checkpoint_requests == 1
+    more.press("Enter")
+    page.keyboard.press("Escape")
+    expect(more).to_be_focused()
+    expect(page.get_by_role("link", name="Metrics as CSV")).to_be_hidden()
     page.get_by_role("button", name="Share").click()
     link = page.get_by_label("Anybody with this link can watch the run").input_value()
     assert re.fullmatch(rf"{visit.site}/s/[\w-]+/", link)

@@ -29,6 +29,7 @@ PATHS: dict[str, str] = {
     "save": "M4 4h13l3 3v13H4z M8 4v5h7V4 M8 20v-6h8v6",
     "download": "M12 4v11 M7 11l5 5 5-5 M4 20h16",
     "share": "M9 12h11 M16 8l4 4-4 4 M13 4H4v16h9",
+    "fork": "M6 4v16 M6 14c7 0 11-3 11-9 M13 8l4-4 4 4",
     "clone": "M4 4h11v11H4z M9 19h11V9",
     "trash": "M4 7h16 M9 7V4h6v3 M6 7l1 13h10l1-13 M10 11v5 M14 11v5",
     "down": "M5 9l7 7 7-7",
