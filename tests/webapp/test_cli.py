@@ -416,6 +416,14 @@ def test_weights_answer_and_are_exported(
 
 
 @pytest.mark.usefixtures("signed_in")
+def test_the_example_is_laid_out_and_taken_away(kumite: Terminal, workspace: Workspace) -> None:
+    assert f"3 finished runs stand in {workspace.slug}" in kumite("example")
+    assert Run.objects.filter(experiment__is_example=True, status="succeeded").count() == 3
+    assert "gone" in kumite("example", "--remove", "--workspace", workspace.slug)
+    assert not Run.objects.exists()
+
+
+@pytest.mark.usefixtures("signed_in")
 def test_metrics_of_other_tools_become_runs_to_compare_with(kumite: Terminal, tmp_path: Path) -> None:
     lines, events = tmp_path / "history.jsonl", tmp_path / "events.out.tfevents.1.x"
     lines.write_text('{"_step": 3, "_timestamp": 1769000003.5, "loss": 0.5, "note": "x"}\n{"_step": 1, "loss": 0.75}\n')
