@@ -19,8 +19,8 @@ from training_core.games.kuhn_poker import KuhnPoker
 from training_core.games.replay import Unrepeatable, replay
 from training_core.games.tic_tac_toe import TicTacToe
 from training_core.jobs.command import carry_out, serve
-from training_core.jobs.rejudge import filled
 from training_core.jobs.shelf import Shelf
+from training_core.play.prompts import filled
 from training_core.runner import Run
 from training_core.spec.io import dump_dict
 from training_core.spec.jobs import RejudgeJob, Weights

@@ -40,9 +40,9 @@ class Desk:
         """The policy; raises ``ModelError`` with a sentence where it cannot be had."""
         return self.shelf.load(weights, root=self.root, progress=lambda _, text: self.tell(None, text))
 
-    def prompts(self, weights: Weights, policy: LoadedPolicy) -> Prompts:
-        """The wording its run uses with a model of its style."""
-        return prompts_of(parse_spec(weights.spec), policy.style)
+    def prompts(self, weights: Weights, policy: LoadedPolicy, texts: Mapping[str, str] | None = None) -> Prompts:
+        """The wording its run uses with a model of its style, and other ``texts`` by the name of the prompt."""
+        return prompts_of(parse_spec(weights.spec), policy.style, texts)
 
 
 def engine_of(policies: Mapping[str, LoadedPolicy]) -> TransformersEngine:

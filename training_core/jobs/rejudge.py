@@ -6,7 +6,6 @@ from typing import Any
 from training_core.evaluate.agreement import agreement
 from training_core.jobs.desk import Desk, engine_of
 from training_core.play.judging import UNREADABLE
-from training_core.play.prompts import filled
 from training_core.play.requests import Request, derive_seed
 from training_core.rewards.scores import normalised_score, read_score
 from training_core.rewards.verdicts import read_verdict
@@ -23,13 +22,12 @@ def run(job: RejudgeJob, desk: Desk) -> dict[str, Any]:
     ``value`` is the mean of the readable scores from 0 to 1, ``verdict`` the first text.
     """
     policy = desk.load(job.judge)
-    prompts = desk.prompts(job.judge, policy)
+    kind = RUBRICS[job.asks]
+    prompts = desk.prompts(job.judge, policy, {kind.prompt: job.template} if job.template else None)
 
     def prompt(item: Graded) -> str:
         shown = {"question": item.question, "answer": item.answer}
-        kind = RUBRICS[job.asks]
-        shown = {name: text for name, text in shown.items() if name in kind.places}
-        return filled(job.template, **shown) if job.template else prompts.render(kind.prompt, **shown)
+        return prompts.render(kind.prompt, **{name: text for name, text in shown.items() if name in kind.places})
 
     engine = engine_of({"judge": policy})
     told: list[dict[str, Any]] = []

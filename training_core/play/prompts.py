@@ -1,6 +1,6 @@
 """How a method's requests are worded: full sentences for instruction-tuned models, short marks for the starter."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from training_core.curricula.base import Curriculum
@@ -10,6 +10,7 @@ from training_core.methods.card import read_card
 from training_core.methods.registry import find_method
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.rubrics import rubrics_in
+from training_core.tasks.language import plain
 
 
 class Prompts(Protocol):
@@ -55,23 +56,30 @@ def prompts_for(method: str | type[SelfPlay], style: str, *, task: str | None = 
 
 
 class Reworded:
-    """Prompts of which some are asked in other words: those of rubrics."""
+    """Prompts of which some are asked in other words: those of rubrics. Values are cleaned as the prompts themselves would."""
 
-    def __init__(self, prompts: Prompts, texts: Mapping[str, str]) -> None:
+    def __init__(self, prompts: Prompts, texts: Mapping[str, str], *, cleaned: Callable[[str], str]) -> None:
         self._prompts = prompts
         self._texts = texts
+        self._cleaned = cleaned
 
     def render(self, name: str, **values: str | None) -> str:
         if name not in self._texts:
             return self._prompts.render(name, **values)
-        return filled(self._texts[name], **{key: value for key, value in values.items() if value is not None})
+        given = {key: self._cleaned(value) for key, value in values.items() if value is not None}
+        return filled(self._texts[name], **given)
 
 
-def prompts_of(spec: ExperimentSpec, style: str) -> Prompts:
-    """The wording of an experiment: its method's, with the rubrics of its spec in place of the method's own words."""
+def prompts_of(spec: ExperimentSpec, style: str, texts: Mapping[str, str] | None = None) -> Prompts:
+    """The wording of an experiment: its method's, with the rubrics of its spec, or ``texts``, in place of the method's own words."""
     prompts = prompts_for(spec.method.name, style, task=spec.task.kind)
-    texts = {rubric.prompt: rubric.text for _, rubric in rubrics_in(spec.method)}
-    return Reworded(prompts, texts) if texts else prompts
+    other = {rubric.prompt: rubric.text for _, rubric in rubrics_in(spec.method)} | dict(texts or {})
+    if not other:
+        return prompts
+    if style != "starter":
+        return Reworded(prompts, other, cleaned=str)
+    marks = find_curriculum(find_method(spec.method.name).curriculum_on(spec.task.kind)).marks
+    return Reworded(prompts, other, cleaned=lambda text: plain(text, marks))
 
 
 def filled(template: str, **values: str) -> str:
