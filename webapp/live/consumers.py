@@ -5,7 +5,6 @@ the state changed) and ``reset`` (a later attempt rewrote what came after ``afte
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections import Counter, deque
@@ -21,6 +20,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
+from uvicorn.protocols.utils import ClientDisconnected
 
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for, run_for_share
@@ -101,44 +101,40 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if too_often or bytes_data is not None or len(text_data or "") > MAX_BYTES:
             await self.close(TOO_MUCH)
         elif text_data == '{"type":"ping"}':
-            await self._tell({"type": "pong"})
+            await self._tell('{"type":"pong"}')
 
     async def _follow(self, feed: Feed, held: Position) -> None:
-        state = await self._state(feed)
-        if state["last_seq"] - held.after > MAX_REPLAY:
+        state = await feed.state()
+        if state.last_seq - held.after > MAX_REPLAY:
             raise Refused(BEHIND)
-        await self._tell({"type": "hello", "run": str(feed.run_id), "state": state})
+        await self._tell(f'{{"type":"hello","run":"{feed.run_id}","state":{state.text}}}')
         told_at, seen, is_owed = time.monotonic(), 0, False
         while True:
             with suppress(TimeoutError):
                 due_s = max(0.0, told_at + STATE_S - time.monotonic()) if is_owed else None
                 seen = await asyncio.wait_for(feed.round_after(seen), due_s)
             batch = await feed.batch(held)
-            news = await self._state(feed)
-            is_due = news["status"] != state["status"] or time.monotonic() - told_at >= STATE_S
-            changed = news != state and is_due
-            is_owed = news != state and not is_due
-            message: dict[str, Any] = {}
+            news = await feed.state()
+            is_due = news.status != state.status or time.monotonic() - told_at >= STATE_S
+            changed = news.text != state.text and is_due
+            is_owed = news.text != state.text and not is_due
+            message = ""
             if batch.reset:
-                message = {"type": "reset", "after": batch.to.after}
+                message = f'{{"type":"reset","after":{batch.to.after}'
                 seen -= 1  # what replaced the dropped events is there already
             elif batch.events:
-                message = {"type": "events", "after": held.after, "events": batch.events}
+                message = f'{{"type":"events","after":{held.after},"events":{batch.text}'
                 seen -= batch.is_full
             elif changed:
-                message = {"type": "state"}
+                message = '{"type":"state"'
             if message and changed:
-                message["state"], state, told_at = news, news, time.monotonic()
+                message += f',"state":{news.text}'
+                state, told_at = news, time.monotonic()
             if message:
-                await self._tell(message)
+                await self._tell(f"{message}}}")
             held = batch.to
             if batch.reset or batch.is_full:
                 await asyncio.sleep(0.25)
-
-    @staticmethod
-    async def _state(feed: Feed) -> dict[str, Any]:
-        """Where the run stands, and how many have it open here."""
-        return {**await feed.state(), "watching": feed.num_viewers}
 
     async def _keep_checking(self) -> None:
         while True:
@@ -157,6 +153,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close(NOT_FOUND)
         except TimeoutError:
             await self.close(BEHIND)
+        except (ConnectionError, ClientDisconnected):
+            pass  # nobody is there any more to be told
         except (OperationalError, InterfaceError) as error:
             logger.warning("live.database_unreachable", extra={"error": repr(error)})
             await self.close(TRY_AGAIN)
@@ -164,9 +162,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             logger.exception("live.failed")
             await self.close(TRY_AGAIN)
 
-    async def _tell(self, message: dict[str, Any]) -> None:
+    async def _tell(self, message: str) -> None:
         """Waits while the viewer's buffer is full, so nothing piles up here."""
-        await asyncio.wait_for(self.send(text_data=json.dumps(message, separators=(",", ":"))), self.send_timeout_s)
+        await asyncio.wait_for(self.send(text_data=message), self.send_timeout_s)
 
     def _position(self) -> Position:
         asked = parse_qs(self.scope["query_string"].decode("ascii", "replace"))

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async
 
-from webapp.live.replay import Batch, Position, next_batch, state_message
+from webapp.live.replay import Batch, Position, State, compact, next_batch, state_message
 from webapp.live.wakeups import wake_ups
 
 TICK_S = 0.25
@@ -55,9 +55,10 @@ class Feed:
         batch: Batch = await self._once(held, lambda: database_sync_to_async(next_batch)(self.run_id, held))
         return batch
 
-    async def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = await self._once("state", lambda: database_sync_to_async(state_message)(self.run_id))
-        return state
+    async def state(self) -> State:
+        """Where the run stands, and how many have it open here."""
+        known: State = await self._once("state", lambda: database_sync_to_async(_state)(self.run_id))
+        return known.watched_by(self.num_viewers)
 
     async def _once(self, key: object, ask: Callable[[], Awaitable[Any]]) -> Any:
         if key not in self._answers:
@@ -76,6 +77,11 @@ class Feed:
             except TimeoutError:
                 pass
             self._news.clear()
+
+
+def _state(run_id: UUID) -> State:
+    found = state_message(run_id)
+    return State(status=found["status"], last_seq=found["last_seq"], text=compact(found))
 
 
 _by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[UUID, Feed]] = WeakKeyDictionary()

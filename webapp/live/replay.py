@@ -1,6 +1,8 @@
 """What a viewer lacks, read from Postgres. Needs nothing but what the viewer holds, so it can be asked at any time."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +32,28 @@ class Batch:
     @property
     def is_full(self) -> bool:
         return len(self.events) == BATCH
+
+    @cached_property
+    def text(self) -> str:
+        """The events as JSON, written once for everybody who gets them."""
+        return compact(self.events)
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where the run stands, as JSON, and what of it has to be known here."""
+
+    status: str
+    last_seq: int
+    text: str
+
+    def watched_by(self, num_viewers: int) -> "State":
+        """The same with how many have the run open; written anew for nobody."""
+        return replace(self, text=f'{self.text[:-1]},"watching":{num_viewers}}}')
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def next_batch(run_id: UUID, held: Position) -> Batch:
