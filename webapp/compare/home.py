@@ -11,6 +11,7 @@ from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.timesince import timesince
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET
 
 from training_core.methods.card import Preset
@@ -47,6 +48,7 @@ class Card:
 
 
 @require_GET
+@gzip_page
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """The page, or its live part; a page that waits for news gets an empty answer while there is none."""
