@@ -27,7 +27,7 @@ from bench.machine import describe
 
 RESULTS = Path(__file__).resolve().parent / "results" / "samples.json"
 BATCH, PER_STEP = 500, 64
-TARGETS_S = {"group": 0.3, "rare word": 1.0, "common word": 1.0, "two words": 1.0, "number": 1.0}
+TARGETS_S = {"list": 0.3, "group": 0.3, "rare word": 1.0, "common word": 1.0, "two words": 1.0, "number": 1.0}
 
 
 def lexicon(rng: random.Random, size: int = 20_000) -> tuple[list[str], list[float]]:
