@@ -11,6 +11,19 @@ export const MARKS = {
   alert: { symbol: "triangle-up", token: "--bad" },
 };
 
+/** Plotly's trace of points `{ x, y, text }` on the lines themselves that people said something at. */
+export function remarkTrace(remarks) {
+  return {
+    type: "scatter",
+    mode: "markers",
+    x: remarks.map((each) => each.x),
+    y: remarks.map((each) => each.y),
+    text: remarks.map((each) => each.text),
+    hovertemplate: "%{text}<extra></extra>",
+    marker: { size: 10, symbol: "circle-open", line: { width: 2 }, color: token("--accent") },
+  };
+}
+
 /** Plotly's trace of marks `{ x, kind, text }`, on an axis of its own at the foot of the chart. */
 export function markTrace(marks) {
   const looks = marks.map((mark) => MARKS[mark.kind] ?? MARKS.checkpoint);

@@ -4,7 +4,7 @@ import { newLook } from "../charts/line_chart.js";
 import { announce } from "../js/shell.js";
 import { debounce } from "../run/dom.js";
 import { CompareChart } from "./compare_chart.js";
-import { fetchLines } from "./lines.js";
+import { fetchLines, queryOf } from "./lines.js";
 import { mountMetrics } from "./metrics.js";
 
 const PIXELS_WIDE = 200;
@@ -45,7 +45,7 @@ async function read() {
   }
   const wide = lines.length > FEW_LINES;
   const zoomed = look.axis === "step" && look.zoom;
-  const found = await fetchLines(config.series, {
+  const parameters = {
     run: lines.filter((line) => line.ids.length === 1).map((line) => line.ids[0]),
     arm: lines.filter((line) => line.ids.length > 1).map((line) => line.key),
     metric: names,
@@ -53,14 +53,27 @@ async function read() {
     pixels: wide ? PIXELS_WIDE : PIXELS_FEW,
     from: zoomed ? Math.max(0, Math.floor(look.zoom[0])) : null,
     to: zoomed ? Math.max(0, Math.ceil(look.zoom[1])) : null,
-  });
+  };
+  const found = await fetchLines(config.series, parameters);
   if (turn !== asked) return;
   for (const { metric, lines: answers } of found.charts) {
     const byKey = new Map(answers.map((answer) => [answer.key, answer]));
     charts.get(metric)?.show(lines.filter((line) => byKey.has(line.key)).map((line) => described(line, byKey.get(line.key))));
   }
   tell(found.width, wide, lines);
+  offerFiles(parameters);
   place.setAttribute("aria-busy", "false");
+}
+
+/** The very lines that are drawn, as files; and every point of the runs behind them. */
+function offerFiles(parameters) {
+  for (const link of document.querySelectorAll("[data-drawn]")) {
+    link.href = `${config.export}?${queryOf({ ...parameters, form: link.dataset.drawn })}`;
+    link.hidden = false;
+  }
+  for (const link of document.querySelectorAll("[data-points]")) {
+    link.href = `${link.dataset.points}?${queryOf({ run: drawnRuns().map((run) => run.id), form: link.dataset.form })}`;
+  }
 }
 
 function described(line, { x, y, low, high }) {

@@ -1,11 +1,15 @@
 /** Reads the lines of many runs: a head in JSON, then numbers; see `webapp/compare/lines.py`. */
 
-export async function fetchLines(url, parameters) {
+export function queryOf(parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     for (const one of [value].flat()) if (one !== null && one !== undefined && one !== "") query.append(name, one);
   }
-  const response = await fetch(`${url}?${query}`);
+  return query;
+}
+
+export async function fetchLines(url, parameters) {
+  const response = await fetch(`${url}?${queryOf(parameters)}`);
   if (response.redirected) location.reload();
   if (!response.ok) throw new Error(`${url} answered ${response.status}`);
   return unpack(await response.arrayBuffer());

@@ -2,6 +2,7 @@
 
 import { placeOf } from "../charts/axes.js";
 import { LineChart } from "../charts/line_chart.js";
+import { remarkTrace } from "../charts/marks.js";
 import { byId } from "./dom.js";
 
 export class Chart extends LineChart {
@@ -10,7 +11,7 @@ export class Chart extends LineChart {
       look: all.look,
       range: config.range,
       onZoom: (range) => all.zoomed(range),
-      onPick: (point) => all.onPick(this.stepAt(point)),
+      onPick: (point) => all.onPick(this.stepAt(point), point.name),
       onHover: (point) => all.hover(point === null ? null : this.stepAt(point)),
     });
     this.config = config;
@@ -75,6 +76,12 @@ export class Chart extends LineChart {
 
   marks() {
     return this.all.marks;
+  }
+
+  traces() {
+    const seen = this.config.series.map((line) => line.name).filter((name) => !this.hidden.has(name));
+    const said = this.all.remarksOn(seen);
+    return said.length ? [...super.traces(), remarkTrace(said)] : super.traces();
   }
 }
 

@@ -1,5 +1,6 @@
 /** The run's charts: their lines, the looks they share, and a zoom that belongs to the person and shows more. */
 
+import { placeOf } from "../charts/axes.js";
 import { newLook } from "../charts/line_chart.js";
 import { Chart } from "./chart.js";
 import { byId, debounce } from "./dom.js";
@@ -25,6 +26,7 @@ export class Charts {
     this.all = new Lines(EMPTY, "step");
     this.close = null;
     this.marked = [];
+    this.remarks = [];
     this.early = new Set();
     this.charts = groups.flatMap((group) => group.charts).map((config) => new (KINDS[config.kind] ?? Chart)(config, this));
     this.readCloseSoon = debounce(() => this.readClose(), ZOOM_WAIT_MS);
@@ -74,6 +76,15 @@ export class Charts {
 
   get marks() {
     return this.marked.map((mark) => ({ ...mark, x: this.xOf(mark.step) }));
+  }
+
+  /** Points of these lines that people said something at: `{ x, y, text }`. */
+  remarksOn(names) {
+    return this.remarks.filter(({ metric }) => names.includes(metric)).flatMap(({ metric, step, number }) => {
+      const line = this.line(metric);
+      const y = line.y[placeOf(line.steps, step + 1) - 1];
+      return y === undefined || y === null ? [] : [{ x: this.xOf(step), y, text: `${number} comment${number === 1 ? "" : "s"}, step ${step}` }];
+    });
   }
 
   /** Add a metric event; false once a line has grown so long that it should be read again, coarser. */

@@ -7,6 +7,7 @@ import { keepInAddress, mountLooks } from "./looks.js";
 import { Parts } from "./parts.js";
 import { Samples } from "./samples.js";
 import { Scrubber } from "./scrubber.js";
+import { Remarks } from "./remarks.js";
 import { RunSocket } from "./socket.js";
 import { State } from "./state.js";
 import { mountTabs } from "./tabs.js";
@@ -18,7 +19,10 @@ let { position } = config;
 
 const charts = new Charts(config.groups, {
   read: (parameters) => fetchJson(`${root}series/`, { ...parameters, up_to: position.after }),
-  onPick: (step) => page.goTo(step),
+  onPick: (step, name) => {
+    page.goTo(step);
+    remarks.pick(name, step);
+  },
   onLook: () => keepInAddress(charts),
 });
 const showAsAsked = mountLooks(charts);
@@ -27,6 +31,7 @@ const page = new Hub(config);
 const parts = new Parts(page);
 const state = new State(page, () => parts.renew(new Set(["status"])));
 const scrubber = new Scrubber(page);
+const remarks = new Remarks(page, charts);
 page.goTo = (step) => scrubber.go(step);
 const ward = new Ward(page, (alerts) => {
   charts.alert(alerts);

@@ -383,3 +383,24 @@ def test_a_tab_has_an_address_of_its_own(visit: Visit, run: Run, ada: User) -> N
     visit.page.keyboard.press("ArrowRight")
     expect(visit.page.locator("#spec")).to_be_visible()
     assert visit.page.url.endswith("#spec")
+
+
+def test_a_point_of_a_curve_is_commented_on_where_it_is(visit: Visit, run: Run, ada: User) -> None:
+    tell(run, mae_events(12))
+    page = open_run(visit, run, ada)
+    chart = page.locator("#chart-0")
+    expect(chart.locator(".js-plotly-plot")).to_be_visible()
+    chart.get_by_role("button", name="Comment on").focus()
+    page.keyboard.press("Enter")
+    box = page.locator("#point")
+    expect(box.get_by_role("heading")).to_have_text(re.compile(r"^eval/accuracy_sampled at step \d+$"))
+    expect(box.get_by_label("Your comment")).to_be_focused()
+    page.keyboard.type("Why this rise?")
+    with page.expect_response(lambda answer: answer.url.endswith("/remarks/")):
+        box.get_by_role("button", name="Comment", exact=True).click()
+    expect(box.locator(".thread")).to_contain_text("Why this rise?")
+    visit.expect_accessible()
+    page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+    marked = "() => document.querySelector('#chart-0 [data-plot]').data.at(-1).text?.[0] ?? ''"
+    page.wait_for_function(f"({marked})().startsWith('1 comment,')")

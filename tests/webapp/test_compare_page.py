@@ -1,5 +1,7 @@
 """The Compare page: lines that are exact, settings that differ, verdicts in words."""
 
+import csv
+import io
 import json
 import struct
 from collections.abc import Callable
@@ -237,3 +239,23 @@ def test_experiment_is_measured_against_what_it_was_made_from(client: Client, wo
     assert "Old #1" in part
     assert '<code class="faint">steps</code>' in part
     assert "New (3 seeds)" in part
+
+
+def test_what_is_drawn_is_written_as_it_is_drawn(client: Client, workspace: Workspace, ada: User) -> None:
+    experiment = make_experiment(workspace, ada)
+    runs = [_told(experiment, [0.25, 0.5]), _told(experiment, [0.75, 1.0])]
+    key = ",".join(str(run.pk) for run in runs)
+    query = {"arm": key, "run": str(runs[0].pk), "metric": "reward/solver", "pixels": "600"}
+    answer = client.get("/compare/export/", query)
+    rows = list(csv.reader(io.StringIO(b"".join(answer).decode())))
+    assert rows[0] == ["metric", "line", "runs", "step", "value", "low", "high"]
+    single, first, last = rows[1], rows[3], rows[4]
+    assert single == ["reward/solver", str(runs[0]), str(runs[0].pk), "1.0", "0.25", "0.25", "0.25"]
+    # Means of 1/4 and 3/4, and of 1/2 and 1; one standard deviation of two values is their distance over the root of 2.
+    assert [float(cell) for cell in first[3:]] == pytest.approx([1, 0.5, 0.5 - 0.5 / 2**0.5, 0.5 + 0.5 / 2**0.5])
+    assert [float(cell) for cell in last[3:]] == pytest.approx([2, 0.75, 0.75 - 0.5 / 2**0.5, 0.75 + 0.5 / 2**0.5])
+    (drawn,) = _lines(client.get("/compare/lines/", query).content)["reward/solver"][1:]
+    assert drawn["y"] == pytest.approx([0.5, 0.75])
+    parquet = client.get("/compare/export/", {**query, "form": "parquet"})
+    assert b"".join(parquet)[:4] == b"PAR1"
+    assert client.get("/compare/export/", {**query, "form": "odt"}).status_code == 404

@@ -14,6 +14,7 @@ from django.urls import reverse
 from tests.factories import START_T, mae_events, make_experiment, make_run, tell
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
+from webapp.experiments.services import create_share_link, revoke_share_link
 from webapp.exports.event_files import crc32c, masked_crc, record, scalars
 from webapp.exports.parquet import parquet
 from webapp.exports.rows import point_rows
@@ -128,3 +129,13 @@ def test_a_download_is_named_and_streamed(run: Run, ada: User, client: Client) -
     assert (
         client.get(reverse("export_run", args=[run.pk]), {"what": "samples", "form": "tensorboard"}).status_code == 404
     )
+
+
+def test_whoever_holds_a_share_link_takes_out_what_it_shows(run: Run, ada: User, client: Client) -> None:
+    link, secret = create_share_link(actor=ada, run_id=run.pk)
+    address = reverse("share_export", args=[secret])
+    answer = client.get(address, {"what": "metrics", "form": "csv"})
+    assert b"".join(answer) == content([run])
+    assert f"{address}?what=samples&amp;form=parquet" in client.get(reverse("share", args=[secret])).text
+    revoke_share_link(actor=ada, run_id=run.pk, link_id=link.pk)
+    assert client.get(address).status_code == 404

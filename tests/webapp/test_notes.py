@@ -109,3 +109,18 @@ def test_the_sample_page_and_the_tab_show_what_people_wrote_as_text(run: Run, ad
     metric = {"place_kind": "metric", "place": "reward/solver", "step": "2", "text": "dip", "show": "notes"}
     tab = client.post(reverse("add_comment", args=[run.pk]), metric, headers={"HX-Request": "true"}).text
     assert "reward/solver at step 2" in tab
+
+
+def test_points_of_curves_with_comments_are_told_and_open_with_what_was_said(
+    run: Run, ada: User, ben: User, client: Client
+) -> None:
+    for text in ("It jumps here", "Because of the knob"):
+        say(ada, run, text, "metric", "reward/solver@2")
+    say(ada, run, "Gone again", "metric", "reward/solver@1")
+    services.delete_comment(actor=ada, comment_id=Comment.objects.get(text="Gone again").pk)
+    client.force_login(ben)
+    address = reverse("run_remarks", args=[run.pk])
+    assert client.get(address).json() == {"remarks": [{"metric": "reward/solver", "step": 2, "number": 2}]}
+    html = client.get(address, {"at": "reward/solver@2"}).text
+    assert "It jumps here" in html
+    assert "<textarea" not in html

@@ -136,6 +136,7 @@ ROWS = [
             "share_series",
             "share_samples",
             "share_log",
+            "share_export",
         )
     ),
     *(
@@ -149,6 +150,7 @@ ROWS = [
     *(Row(name, args=("share_secret", "group_key")) for name in ("share_group", "share_family")),
     Row("share_find", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
     Row("share", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
+    Row("share_export", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
     Row("share_state", args=("guess",), ada=404, ben=404, cyn=404, anonymous=404),
     # One's own account.
     page("account"),
@@ -243,6 +245,7 @@ ROWS = [
     page("compare", ada=302, ben=302, cyn=302),
     page("compare", query="run=RUN"),
     inside("compare_lines", query="run=RUN"),
+    inside("compare_export", query="run=RUN&metric=reward/solver"),
     inside("experiment_seeds", "experiment"),
     deed("save_view", data="view", cyn=302),
     inside("saved_view", "view", ada=302, ben=302),
@@ -286,6 +289,8 @@ ROWS = [
     inside("again_words"),
     inside("regraded", "regrading"),
     deed("add_comment", "run", data="comment"),
+    inside("run_remarks", "run"),
+    inside("run_remarks", "run", query="at=reward/solver@1"),
     deed("edit_comment", "comment", data="comment"),
     deed("delete_comment", "comment"),
     deed("mark_sample", "run", data="mark"),

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import AnonymousUser
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
@@ -21,16 +21,18 @@ from webapp.accounts.models import User
 from webapp.compare import selectors
 from webapp.compare.arms import MAX_RUNS, SHOWN_AT_FIRST, Arm, Compared, arms_of, compared
 from webapp.compare.configs import differing_blocks
+from webapp.compare.drawn import drawn_export, runs_named
 from webapp.compare.filters import read_uuid
 from webapp.compare.headlines import change, headline_of, value_words
 from webapp.compare.heldout import held_out
-from webapp.compare.lines import AXES, Asked, packed, read_lines
+from webapp.compare.lines import AXES, Asked, Line, packed, read_lines
 from webapp.compare.listing import runs_in
 from webapp.compare.models import ViewPage
 from webapp.compare.values import metrics_of, value_of
 from webapp.compare.verdicts import verdicts
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import runs_visible_to
+from webapp.exports.services import response as export_response
 from webapp.telemetry.finding import whole
 from webapp.telemetry.summary import Digest, digests
 from webapp.workspaces.models import Workspace
@@ -206,28 +208,47 @@ def _origins(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 @login_required
 def lines(request: HttpRequest) -> HttpResponse:
     """The lines of runs and of settings, packed; ``arm`` names the runs of one line, joined by commas."""
-    asked = [found for text in request.GET.getlist("run") if (found := read_uuid(text))]
-    arms = {
-        text: [found for part in text.split(",") if (found := read_uuid(part))] for text in request.GET.getlist("arm")
-    }
-    wanted = list(dict.fromkeys([*asked, *(run for same in arms.values() for run in same)]))[:MAX_RUNS]
-    if runs_visible_to(request.user).filter(pk__in=wanted).count() < len(wanted):
-        raise Http404("One of these runs is not there, or belongs to a workspace you are not a member of.")
-    kept = {text: [run for run in same if run in wanted] for text, same in arms.items()}
-    width, by_metric = read_lines(
-        [run for run in asked if run in wanted],
-        {text: same for text, same in kept.items() if same},
-        Asked(
-            metrics=list(dict.fromkeys(name[:80] for name in request.GET.getlist("metric")))[:MAX_METRICS],
-            axis=request.GET.get("x", "") if request.GET.get("x", "") in AXES else "step",
-            pixels=min(max(whole(request.GET.get("pixels", "")) or 300, 20), MAX_PIXELS),
-            first=whole(request.GET.get("from", "")),
-            last=whole(request.GET.get("to", "")),
-        ),
-    )
+    _, _, width, by_metric = _asked_lines(request)
     response = HttpResponse(packed(width, by_metric), content_type="application/octet-stream")
     add_never_cache_headers(response)
     return response
+
+
+@require_GET
+@login_required
+def export(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """The same lines as a file; ``form`` is csv or parquet."""
+    runs, axis, _, by_metric = _asked_lines(request)
+    try:
+        found = drawn_export(by_metric, runs, axis=axis, form=request.GET.get("form", "csv"))
+    except ValueError as error:
+        raise Http404(str(error)) from None
+    return export_response(found)
+
+
+def _asked_lines(request: HttpRequest) -> tuple[list[Run], str, int, dict[str, list[Line]]]:
+    """The runs, the axis, the steps a place stands for, and the lines; 404 where one of the runs is not to be seen."""
+    data = request.GET
+    asked = [found for text in data.getlist("run") if (found := read_uuid(text))]
+    arms = {text: [found for part in text.split(",") if (found := read_uuid(part))] for text in data.getlist("arm")}
+    wanted = runs_named(asked, arms)[:MAX_RUNS]
+    runs = list(runs_visible_to(request.user).filter(pk__in=wanted).defer("spec", "traceback", "experiment__spec"))
+    if len(runs) < len(wanted):
+        raise Http404("One of these runs is not there, or belongs to a workspace you are not a member of.")
+    kept = {text: [run for run in same if run in wanted] for text, same in arms.items()}
+    axis = data.get("x", "") if data.get("x", "") in AXES else "step"
+    width, by_metric = read_lines(
+        [run for run in asked if run in wanted],
+        {",".join(map(str, same)): same for same in kept.values() if same},
+        Asked(
+            metrics=list(dict.fromkeys(name[:80] for name in data.getlist("metric")))[:MAX_METRICS],
+            axis=axis,
+            pixels=min(max(whole(data.get("pixels", "")) or 300, 20), MAX_PIXELS),
+            first=whole(data.get("from", "")),
+            last=whole(data.get("to", "")),
+        ),
+    )
+    return runs, axis, width, by_metric
 
 
 def _config(
@@ -256,6 +277,7 @@ def _config(
         "smoothing": float(address.smoothing),
         "byArm": address.by_arm,
         "series": reverse("compare_lines"),
+        "export": reverse("compare_export"),
     }
 
 

@@ -12,6 +12,7 @@ urlpatterns = [
     path("experiments/<uuid:experiment_id>/seeds/", experiment.seeds, name="experiment_seeds"),
     path("compare/", page.compare, name="compare"),
     path("compare/lines/", page.lines, name="compare_lines"),
+    path("compare/export/", page.export, name="compare_export"),
     path("views/", runs.save_view, name="save_view"),
     path("views/<uuid:view_id>/", runs.view, name="saved_view"),
     path("views/<uuid:view_id>/delete/", runs.delete_view, name="delete_view"),

@@ -36,6 +36,12 @@ def samples_jsonl(runs: Sequence[Run]) -> Iterator[bytes]:
     return _jsonl(rows_of(runs, EventKind.SAMPLE))
 
 
+def csv_lines(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
+    """Any rows below the names of their columns."""
+    yield from _csv([tuple(columns)])
+    yield from _csv(rows)
+
+
 def _wide(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
     values = row.data["values"]
     return (row.run, row.seq, row.step, row.t, *(values.get(name) for name in names))

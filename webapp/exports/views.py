@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.views.decorators.http import require_GET
 
 from webapp.experiments.models import Run
-from webapp.experiments.selectors import run_for, runs_visible_to
+from webapp.experiments.selectors import run_for, run_for_share, runs_visible_to
 from webapp.exports.services import MAX_RUNS, export, response
 from webapp.pages.requests import signed_in
 
@@ -17,6 +17,14 @@ from webapp.pages.requests import signed_in
 def export_run(request: HttpRequest, run_id: UUID) -> HttpResponse | StreamingHttpResponse:
     """``?what=metrics|samples&form=csv|jsonl|parquet|tensorboard`` of one run."""
     return _answer(request, [run_for(signed_in(request), run_id)])
+
+
+@require_GET
+def export_shared(request: HttpRequest, secret: str) -> HttpResponse | StreamingHttpResponse:
+    """The same of the run that a share link shows, for whoever holds it."""
+    answer = _answer(request, [run_for_share(secret)])
+    answer["X-Robots-Tag"] = "noindex"
+    return answer
 
 
 @require_GET

@@ -5,17 +5,17 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for
 from webapp.pages.requests import local_target, signed_in
 from webapp.review import services
-from webapp.review.models import Comment
-from webapp.review.notes import marks_by_name, threads_of
+from webapp.review.models import Comment, Place
+from webapp.review.notes import marks_by_name, remarks_on_curves, threads_of
 from webapp.workspaces.selectors import can_edit
 
 
@@ -40,6 +40,18 @@ def add_comment(request: HttpRequest, run_id: UUID) -> HttpResponse:
     except ValueError as refusal:
         error = str(refusal)
     return _answer(request, run_for(request.user, run_id), error)
+
+
+@require_GET
+@login_required
+def remarks(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Where curves of the run have comments; with ``at=reward/solver@40`` what is said there, and the form to say more."""
+    run = run_for(request.user, run_id)
+    if (place := request.GET.get("at", "")) == "":
+        return JsonResponse({"remarks": remarks_on_curves(run)})
+    context = {"run": run, "place_kind": Place.METRIC, "place": place[:200], "user": request.user}
+    may_edit = can_edit(request.user, run.experiment.workspace)
+    return render(request, "review/_comments.html", context | {"may_edit": may_edit})
 
 
 @require_POST

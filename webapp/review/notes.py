@@ -33,6 +33,16 @@ def threads_at(run: Run, place_kind: str, place: str) -> list[Thread]:
     return _threads(run, place_kind=place_kind, place=place)
 
 
+def remarks_on_curves(run: Run) -> list[dict[str, Any]]:
+    """Points of curves that somebody said something at: ``{"metric": "reward/solver", "step": 40, "number": 2}``."""
+    said = Comment.objects.filter(run=run, place_kind=Place.METRIC, deleted_at=None).order_by("place")
+    places: dict[str, int] = defaultdict(int)
+    for place in said.values_list("place", flat=True):
+        places[place] += 1
+    points = [(*place.rpartition("@")[::2], number) for place, number in places.items()]
+    return [{"metric": metric, "step": int(step), "number": number} for metric, step, number in points]
+
+
 def threads_of(run: Run) -> list[Thread]:
     """Every remark on the run, newest first."""
     return _threads(run)[::-1]

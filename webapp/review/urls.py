@@ -10,6 +10,7 @@ urlpatterns = [
     path("review/answer/", views.answer, name="review_answer"),
     path("review/undo/", views.undo, name="review_undo"),
     path("runs/<uuid:run_id>/comments/", note_views.add_comment, name="add_comment"),
+    path("runs/<uuid:run_id>/remarks/", note_views.remarks, name="run_remarks"),
     path("comments/<int:comment_id>/edit/", note_views.edit_comment, name="edit_comment"),
     path("comments/<int:comment_id>/delete/", note_views.delete_comment, name="delete_comment"),
     path("runs/<uuid:run_id>/mark/", note_views.mark, name="mark_sample"),
