@@ -88,6 +88,16 @@ def mae_events(steps: int, *, seed: int = 0, per_step: int = 2, evaluate_every: 
     return [{"seq": seq, **event} for seq, event in enumerate(_mae(steps, seed, per_step, evaluate_every), start=1)]
 
 
+def with_a_lenient_judge(events: list[dict[str, Any]], *, after: int) -> list[dict[str, Any]]:
+    """The same run, with a judge that gives more and more than is right after a step."""
+    for event in events:
+        values = event["data"].get("values", {})
+        if "judge/live_score" in values and event["step"] > after:
+            values["judge/live_score"] = values["judge/live_truth"] + 0.3
+            values["judge/live_false_accept"] = 0.5
+    return events
+
+
 def _mae(steps: int, seed: int, per_step: int, evaluate_every: int) -> Iterator[dict[str, Any]]:
     rng = random.Random(seed)
     clock = START_T

@@ -16,7 +16,7 @@ from django.urls import NoReverseMatch, get_resolver, reverse
 from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Visit
-from tests.factories import mae_events, make_experiment, make_run, tell
+from tests.factories import mae_events, make_experiment, make_run, tell, with_a_lenient_judge
 from tests.webapp.test_permissions import ROWS, address_of, all_addresses
 from tests.world import make_world
 from webapp.accounts.models import User
@@ -63,7 +63,13 @@ def world(ada: User, ben: User, workspace: Workspace, settings: Any, tmp_path: P
     world = make_world(ada=ada, ben=ben, workspace=workspace)
     run = Run.objects.get(pk=world["run"])
     run_folder(run.pk).joinpath("checkpoints").mkdir(parents=True)
-    tell(run, [{**event, "seq": event["seq"] + run.last_seq} for event in mae_events(30, seed=1)])
+    tell(
+        run,
+        [
+            {**event, "seq": event["seq"] + run.last_seq}
+            for event in with_a_lenient_judge(mae_events(40, seed=1), after=20)
+        ],
+    )
     for step in (10, 20, 30):
         folder = run_folder(run.pk) / "checkpoints" / f"step-{step:06d}"
         folder.mkdir()

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.factories import START_T, mae_events, make_experiment, make_run, tell
+from tests.factories import START_T, mae_events, make_experiment, make_run, tell, with_a_lenient_judge
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.services import create_share_link
@@ -26,11 +26,7 @@ def run(workspace: Workspace, ada: User) -> Run:
 def inflated(steps: int) -> list[dict[str, Any]]:
     """A run whose judge gives more and more from half way on, with a sample a step."""
     events = [event for event in mae_events(steps) if event["kind"] in {"metric", "sample"}]
-    for event in events:
-        values = event["data"].get("values", {})
-        if "judge/live_score" in values and event["step"] > steps // 2:
-            values["judge/live_score"] = values["judge/live_truth"] + 0.3
-            values["judge/live_false_accept"] = 0.5
+    with_a_lenient_judge(events, after=steps // 2)
     return [{**event, "seq": seq, "t": START_T + seq} for seq, event in enumerate(events, start=1)]
 
 
