@@ -128,7 +128,9 @@ export class Scrubber {
     this.bar.toggleAttribute("data-past", !isNow);
     const step = isNow ? this.last : this.at;
     const when = !isNow && this.time ? `, ${clock.format(this.time * 1000)}` : "";
-    byId("scrub-place").textContent = `Step ${step.toLocaleString("en")} of ${this.page.state.total_steps.toLocaleString("en")}${isNow ? "" : when}`;
+    const total = this.page.state.total_steps; // 0 where nobody knows: of a run elsewhere that goes on
+    const among = total ? ` of ${total.toLocaleString("en")}` : "";
+    byId("scrub-place").textContent = `Step ${step.toLocaleString("en")}${among}${isNow ? "" : when}`;
     this.range.setAttribute("aria-valuetext", `step ${step}`);
     this.bar.style.setProperty("--place", `${(100 * step) / Math.max(1, this.last)}%`);
   }

@@ -16,6 +16,7 @@ from webapp.experiments.services import TransitionRefused, request_cancel, reque
 from webapp.external.services import add_values, begin_external_run, end_silent_run, finish_external_run
 from webapp.fleet.models import Slot, SlotKind, Worker
 from webapp.fleet.services import claim_run, reap
+from webapp.telemetry.state import run_state
 from webapp.workspaces.models import Workspace
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -104,6 +105,7 @@ def test_a_silent_program_loses_contact_and_speaking_again_takes_it_back(
     Run.objects.filter(pk=outside.pk).update(heard_at=timezone.now() - timedelta(seconds=LOST_AFTER_S + 1))
     assert all("Lost contact</span>" in client.get(page).text for page in pages)
     assert "Bench/a" in client.get(lost).text
+    assert " left" not in run_state(outside)["time"]
     told = client.get(f"/api/v1/runs/{outside.pk}/").json()
     assert told["status"] == "running"
     assert told["lost_contact_since"] is not None

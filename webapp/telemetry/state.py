@@ -39,7 +39,7 @@ def run_state(run: Run) -> dict[str, Any]:
     status = RunStatus(run.status)
     points = _recent_points(run) if status == RunStatus.RUNNING else []
     rate = _rate(points)
-    left_s = (run.total_steps - run.last_step) / rate if rate else None
+    left_s = (run.total_steps - run.last_step) / rate if rate and run.total_steps else None
     return {
         "status": str(status),
         "label": str(status.label),
@@ -102,6 +102,8 @@ def _rate(points: list[tuple[int, float]]) -> float | None:
 
 def _lefts(run: Run, points: list[tuple[int, float]]) -> list[float]:
     """Seconds left at the pace of all recent steps and at that of the newest quarter: how far apart they are says how sure it is."""
+    if not run.total_steps:  # of a run elsewhere nobody knows how long it will be
+        return []
     rates = (_rate(points), _rate(points[: max(2, PACE_WINDOW // 4)]))
     return sorted((run.total_steps - run.last_step) / rate for rate in rates if rate)
 
