@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from channels.db import database_sync_to_async
 
 from webapp.live.replay import Batch, Position, State, compact, next_batch, state_message
+from webapp.live.tail import Tail
 from webapp.live.wakeups import wake_ups
 
 TICK_S = 0.25
@@ -30,6 +31,7 @@ class Feed:
         self._news = asyncio.Event()
         self._next_round = asyncio.Event()
         self._answers: dict[object, asyncio.Task[Any]] = {}
+        self._tail = Tail()
         self._task: asyncio.Task[None] | None = None
 
     def join(self) -> None:
@@ -52,8 +54,18 @@ class Feed:
         return self._round
 
     async def batch(self, held: Position) -> Batch:
+        """What comes next for a viewer: out of the tail, which grows by one look a round, or from the database."""
+        if self._tail.last:
+            await self._once("tail", self._extend)
+        if (known := self._tail.after(held)) is not None:
+            return known
         batch: Batch = await self._once(held, lambda: database_sync_to_async(next_batch)(self.run_id, held))
+        if not self._tail.last and not batch.is_full:
+            self._tail.take(batch)
         return batch
+
+    async def _extend(self) -> None:
+        self._tail.take(await database_sync_to_async(next_batch)(self.run_id, self._tail.end))
 
     async def state(self) -> State:
         """Where the run stands, and how many have it open here."""

@@ -34,9 +34,13 @@ class Batch:
         return len(self.events) == BATCH
 
     @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """Each event as JSON, written once for everybody who gets it."""
+        return tuple(map(compact, self.events))
+
+    @property
     def text(self) -> str:
-        """The events as JSON, written once for everybody who gets them."""
-        return compact(self.events)
+        return f"[{','.join(self.texts)}]"
 
 
 @dataclass(frozen=True, kw_only=True)
