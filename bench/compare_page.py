@@ -12,7 +12,6 @@ import os
 import random
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,8 @@ from urllib.parse import urlencode
 
 import psutil
 
+from bench import browsing
+from bench.browsing import cpu_s
 from bench.live import site
 from bench.machine import describe
 
@@ -72,94 +73,35 @@ def _events(rng: random.Random, steps: int) -> Iterator[dict[str, Any]]:
         yield {"seq": step, "kind": "metric", "step": step, "t": 1.79e9 + step, "data": {"values": level}}
 
 
-def cpu_s(processes: list[psutil.Process]) -> float:
-    """CPU seconds of these processes; what one of them used is forgotten once it has ended."""
-    total = 0.0
-    for process in processes:
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system
-    return total
-
-
-def _below() -> set[psutil.Process]:
-    return set(psutil.Process().children(recursive=True))
-
-
 def _server() -> list[psutil.Process]:
-    return [one for one in _below() if "uvicorn" in " ".join(one.cmdline())]
+    return [one for one in psutil.Process().children() if "uvicorn" in " ".join(one.cmdline())]
+
+
+ALL_DRAWN = """([charts, lines]) => {
+    const drawn = [...document.querySelectorAll("[data-charts] .js-plotly-plot")];
+    return drawn.length === charts && drawn.every((plot) => plot.querySelectorAll(".scatterlayer .js-line").length >= lines);
+}"""
 
 
 def open_page(url: str, session: str, query: str, num_lines: int) -> dict[str, Any]:
     """The page opened once by a browser that knows nothing of it."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = os.environ.get("KUMITE_CHROMIUM", "/usr/bin/chromium")
     server = _server()
-    problems: list[str] = []
-    with sync_playwright() as playwright:
-        before = _below()
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": 1440, "height": 1400})
-        context.add_cookies([{"name": "sessionid", "value": session, "url": url}])
-        page = context.new_page()
-        page.goto("about:blank")
-        wire = _Wire(context.new_cdp_session(page))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-        browser_before, server_before, begin = cpu_s([*_below() - before]), cpu_s(server), time.perf_counter()
-        page.goto(f"{url}/compare/?{query}")
-        page.wait_for_function(
-            """([charts, lines]) => {
-                const drawn = [...document.querySelectorAll("[data-charts] .js-plotly-plot")];
-                return drawn.length === charts && drawn.every((plot) => plot.querySelectorAll(".scatterlayer .js-line").length >= lines);
-            }""",
-            arg=[len(METRICS), num_lines],
-            timeout=300_000,
-        )
-        page.wait_for_timeout(SETTLE_MS)
-        wall_s = time.perf_counter() - begin
-        browser_after, server_after, opened = (
-            cpu_s([*_below() - before]),
-            cpu_s(server),
-            (wire.num_bytes, wire.num_requests),
-        )
-        heap = wire.heap_bytes()
-        page.wait_for_timeout(IDLE_S * 1000)
-        idle = wire.num_bytes - opened[0]
-        idle_cpu_s = cpu_s([*_below() - before]) - browser_after
-        browser.close()
-    return {
-        "browser_cpu_s": round(browser_after - browser_before, 2),
-        "server_cpu_s": round(server_after - server_before, 2),
-        "megabytes": round(opened[0] / 1e6, 3),
-        "requests": opened[1],
-        "heap_mb": round(heap / 1e6, 1),
-        "wall_s": round(wall_s, 2),
-        "idle_bytes_per_s": round(idle / IDLE_S, 1),
-        "idle_browser_cpu_s": round(idle_cpu_s, 2),
-        "errors": problems,
+    with browsing.tab(cookies=[{"name": "sessionid", "value": session, "url": url}]) as tab:
+        server_before = cpu_s(server)
+        tab.begin()
+        tab.page.goto(f"{url}/compare/?{query}")
+        tab.page.wait_for_function(ALL_DRAWN, arg=[len(METRICS), num_lines], timeout=300_000)
+        tab.page.wait_for_timeout(SETTLE_MS)
+        opened = tab.cost() | {"server_cpu_s": round(cpu_s(server) - server_before, 2), "heap_mb": tab.heap_mb}
+        opened["megabytes"] = round(opened.pop("bytes") / 1e6, 3)
+        tab.begin()
+        tab.page.wait_for_timeout(IDLE_S * 1000)
+        idle = tab.cost()
+    return opened | {
+        "idle_bytes_per_s": round(idle["bytes"] / IDLE_S, 1),
+        "idle_browser_cpu_s": idle["browser_cpu_s"],
+        "errors": tab.problems,
     }
-
-
-class _Wire:
-    """What goes over the wire, as the browser's own debugger counts it."""
-
-    def __init__(self, session: Any) -> None:
-        self.session, self.num_bytes, self.num_requests = session, 0, 0
-        session.send("Network.enable")
-        session.on("Network.loadingFinished", self._finished)
-
-    def _finished(self, event: dict[str, Any]) -> None:
-        self.num_bytes += int(event["encodedDataLength"])
-        self.num_requests += 1
-
-    def heap_bytes(self) -> int:
-        self.session.send("HeapProfiler.enable")
-        self.session.send("HeapProfiler.collectGarbage")
-        return int(self.session.send("Runtime.getHeapUsage")["usedSize"])
 
 
 def series_cost(url: str, session: str, ids: list[str]) -> dict[str, Any]:

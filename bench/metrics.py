@@ -1,8 +1,9 @@
-"""What metrics cost from the event to the chart: ``python -m bench.metrics``.
+"""What metrics cost from the event to the screen: ``python -m bench.metrics``.
 
 One run grows to ten metrics of a million points each, in a Postgres of its own. At every power of ten the ten lines are
 asked for as the run page does, whole and zoomed, and the CPU time of the web process and of the server process of
-Postgres is counted. Views should cost the same at every length; ingest counts the upkeep of the coarser levels.
+Postgres is counted. Views should cost the same at every length; ingest counts the upkeep of the coarser levels. Then a
+Chromium that knows nothing opens the run's page with all ten charts in its window, and zooms into a tenth of the run.
 """
 
 import argparse
@@ -17,7 +18,9 @@ from typing import Any
 
 import psutil
 
+from bench import browsing
 from bench.figure import Line, Panel, write
+from bench.live import site
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "metrics.json"
@@ -26,6 +29,9 @@ NAMES = [f"bench/line_{place}" for place in range(10)]
 BATCH = 1000
 PIXELS = 600
 VIEWS = 12
+PAGES = 3
+PAGE_S = 60.0
+DRAWN = f"document.querySelectorAll('#curves .js-plotly-plot .js-line').length >= {len(NAMES)}"
 
 
 class Meter:
@@ -71,20 +77,36 @@ def view(client: Any, run: Any, meter: Meter, **window: int) -> tuple[float, int
     return meter.read() - before, len(answer.content)
 
 
-def measure(largest: int) -> list[dict[str, float]]:
+def open_page(url: str, run: Any, session: str, length: int) -> dict[str, float]:
+    """What the run's page costs the browser until it rests, and a zoom into a tenth of the run after that."""
+    with browsing.tab(height=2600, cookies=[{"name": "sessionid", "value": session, "url": url}]) as tab:
+        tab.begin()
+        tab.page.goto(f"{url}/runs/{run.pk}/", wait_until="commit")
+        if not tab.rest(PAGE_S, until=DRAWN):
+            raise RuntimeError(f"the page is not at rest after {PAGE_S:.0f} s: {tab.problems}")
+        page, heap = tab.cost(), tab.heap_mb
+        tab.begin()
+        steps = [int(0.45 * length), int(0.55 * length)]
+        tab.page.evaluate(
+            "(steps) => Plotly.relayout(document.querySelector('.js-plotly-plot'), { 'xaxis.range': steps })", steps
+        )
+        tab.rest(PAGE_S)
+        zoom = tab.cost()
+    assert not tab.problems, tab.problems
+    opened = {"page_cpu_s": page["browser_cpu_s"], "page_kb": page["bytes"] / 1000, "page_heap_mb": heap}
+    return opened | {"page_zoom_cpu_s": zoom["browser_cpu_s"], "page_zoom_kb": zoom["bytes"] / 1000}
+
+
+def measure(largest: int, url: str) -> list[dict[str, float]]:
     from django.test import Client
 
-    from training_core.spec.experiment import ExperimentSpec
     from webapp.accounts.models import User
-    from webapp.experiments.models import Run
-    from webapp.experiments.services import create_experiment
+    from webapp.external.services import begin_external_run
     from webapp.workspaces.services import create_workspace
 
     ada = User.objects.create_user("ada@example.org")
-    spec = ExperimentSpec(name="Metrics", method={"name": "mae"})
-    experiment = create_experiment(actor=ada, workspace=create_workspace(name="Bench", owner=ada), spec=spec)
-    run = experiment.runs.get()
-    Run.objects.filter(pk=run.pk).update(status="running", lease_token=1, attempt=1)
+    workspace = create_workspace(name="Bench", owner=ada)
+    run = begin_external_run(actor=ada, workspace=workspace, project="Metrics", key="bench")
     client, meter, rng = Client(), Meter(), random.Random(1)
     client.force_login(ada)
     view(client, run, meter)
@@ -98,6 +120,8 @@ def measure(largest: int) -> list[dict[str, float]]:
             width = int(length * 10 ** -rng.uniform(0, 3)) + 10
             begin = rng.randrange(max(1, length - width))
             zooms.append(view(client, run, meter, x_from=begin, x_to=begin + width))
+        session = client.cookies["sessionid"].value
+        pages = [open_page(url, run, session, length) for _ in range(PAGES)]
         row = {
             "points": length * len(NAMES),
             "ingest_points_per_cpu_s": (length - stored) * len(NAMES) / spent,
@@ -105,6 +129,7 @@ def measure(largest: int) -> list[dict[str, float]]:
             "zoom_cpu_ms": 1000 * sorted(cost for cost, _ in zooms)[VIEWS // 2],
             "worst_zoom_cpu_ms": 1000 * max(cost for cost, _ in zooms),
             "view_kb": views[0][1] / 1000,
+            **{key: sorted(one[key] for one in pages)[PAGES // 2] for key in pages[0]},
         }
         print("  ".join(f"{key} {value:,.1f}" for key, value in row.items()), flush=True)
         rows.append(row)
@@ -134,28 +159,14 @@ def main() -> None:
         "--save", action="store_true", help=f"record the figures in {RESULTS.name} and draw {FIGURE.name}"
     )
     options = parser.parse_args()
-    from webapp.embedded import EmbeddedPostgres
-
-    with tempfile.TemporaryDirectory(prefix="kumite-bench-") as name:
+    os.environ |= {"KUMITE_ALLOWED_HOSTS": "testserver,127.0.0.1", "DJANGO_ALLOW_ASYNC_UNSAFE": "true"}
+    with tempfile.TemporaryDirectory(prefix="kumite-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)
-        postgres = EmbeddedPostgres(folder)
-        postgres.start()
-        os.environ |= {"KUMITE_VAR": name, "DATABASE_URL": postgres.url, "KUMITE_LOG_LEVEL": "ERROR"}
-        os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
-        os.environ["KUMITE_ALLOWED_HOSTS"] = "testserver"
-        try:
-            import django
-
-            django.setup()
-            from django.core.management import call_command
-
-            call_command("migrate", verbosity=0)
-            rows = measure(options.steps)
-            call_us = client_cost()
-            print(f"client call {call_us:.1f} us")
-        finally:
-            postgres.stop()
+        with site(folder) as url:
+            rows = measure(options.steps, url)
+        call_us = client_cost()
+        print(f"client call {call_us:.1f} us")
     if options.save:
         found = {"cores": os.cpu_count(), "pixels": PIXELS, "client_call_cpu_us": call_us, "rows": rows}
         RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -177,15 +188,19 @@ def draw(rows: list[dict[str, float]]) -> None:
     panels = [
         Panel(title="CPU milliseconds of a view", lines=views, legend=seen, top=None),
         Panel(
+            title="CPU seconds of the browser",
+            lines=[line("page_cpu_s", blue), line("page_zoom_cpu_s", orange, "5 3")],
+            legend=[("opening the page", blue, ""), ("zoom", orange, "5 3")],
+            top=None,
+        ),
+        Panel(
             title="Thousand points stored per CPU second",
             lines=stored,
             legend=[("with coarser levels", blue, "")],
             top=None,
         ),
     ]
-    description = (
-        "What a chart of ten lines costs and how fast points are stored, over the number of points in the run."
-    )
+    description = "What ten lines cost the server and the browser, and how fast points are stored, over the number of points in the run."
     write(FIGURE, panels, x_label="points in the run: 10,000 and x zeros", description=description)
 
 

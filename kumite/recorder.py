@@ -132,7 +132,7 @@ class Recorder:
         self._step = -1
         self._outcome = ""
         self._sender = Sender(target, self.path)
-        self._ended = threading.Event()
+        self._news, self._ended = threading.Event(), threading.Event()
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._work, name="kumite", daemon=True)
         self._thread.start()
@@ -140,12 +140,15 @@ class Recorder:
     def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
         self._step = self._step + 1 if step is None else int(step)
         self._queue.append((self._step, time.time(), dict(values)))
+        if not self._news.is_set():
+            self._news.set()
 
     def finish(self, *, failed: bool = False, timeout_s: float = 30.0) -> None:
         if self._ended.is_set():
             return
         self._outcome, self._deadline = "failed" if failed else "succeeded", time.monotonic() + timeout_s
         self._ended.set()
+        self._news.set()
         self._thread.join(timeout_s + 20)
         self._file.close()
         if self._sender.is_done:
@@ -157,7 +160,10 @@ class Recorder:
     def _work(self) -> None:
         wait_s, due, refused, heard = FIRST_WAIT_S, 0.0, False, time.monotonic()
         while True:
-            is_last = self._ended.wait(FLUSH_S)
+            if not self._ended.is_set():
+                self._news.wait(FLUSH_S)
+            self._news.clear()  # before the queue is emptied: what comes meanwhile sets it again
+            is_last = self._ended.is_set()
             self._spool(is_last=is_last)
             while not refused and time.monotonic() >= due:
                 try:
@@ -177,6 +183,8 @@ class Recorder:
                 return
             if is_last:
                 time.sleep(min(FLUSH_S, max(0.0, due - time.monotonic())))
+            else:
+                self._ended.wait(FLUSH_S)  # the first value goes at once, those right behind it together
 
     def _spool(self, *, is_last: bool) -> None:
         while self._queue:

@@ -1,0 +1,29 @@
+"""``Run.track`` with a dictionary into a local repository, without system metrics and captured output."""
+
+import os
+
+from aim import Run
+from workload import Client, Values, serve
+
+
+class Aim(Client):
+    def begin(self, project: str, name: str) -> str:
+        repo = os.environ["BENCH_AIM_REPO"]
+        self.run = Run(
+            repo=repo,
+            experiment=project,
+            system_tracking_interval=None,
+            log_system_params=False,
+            capture_terminal_logs=False,
+        )
+        self.run.name = name
+        return str(self.run.hash)
+
+    def log(self, step: int, values: Values) -> None:
+        self.run.track(dict(values), step=step)
+
+    def end(self) -> None:
+        self.run.close()
+
+
+serve(Aim())
