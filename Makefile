@@ -54,6 +54,7 @@ bench: install-test ## Measure what the README claims; results go to bench/resul
 	$(BIN)/python -m bench.live --minutes 10
 	$(BIN)/python -m bench.peers
 	$(BIN)/python -m bench.peers_page
+	$(BIN)/python -m bench.exports
 	$(BIN)/python -m pip install -q -c requirements/constraints.txt -r requirements/bench.txt
 	$(BIN)/python -m bench.engines
 	$(BIN)/python -m bench.scaling

@@ -31,10 +31,15 @@ class Wire:
         self.session, self.num_bytes, self.num_requests = session, 0, 0
         self.pending: set[str] = set()
         session.send("Network.enable")
-        session.on("Network.requestWillBeSent", lambda event: self.pending.add(event["requestId"]))
+        session.on("Network.requestWillBeSent", self._asked)
         session.on("Network.loadingFailed", lambda event: self.pending.discard(event["requestId"]))
         session.on("Network.loadingFinished", self._finished)
         session.on("Network.webSocketFrameReceived", self._framed)
+
+    def _asked(self, event: dict[str, Any]) -> None:
+        """Data on its way; the end of a worker's script is not told to the page that started it."""
+        if event.get("type") in ("Document", "Fetch", "XHR"):
+            self.pending.add(event["requestId"])
 
     def _finished(self, event: dict[str, Any]) -> None:
         self.num_bytes += int(event["encodedDataLength"])

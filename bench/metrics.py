@@ -32,6 +32,9 @@ VIEWS = 12
 PAGES = 3
 PAGE_S = 60.0
 DRAWN = f"document.querySelectorAll('#curves .js-plotly-plot .js-line').length >= {len(NAMES)}"
+ZOOM = """([first, last]) => {
+    Plotly.relayout(document.querySelector(".js-plotly-plot"), { "xaxis.range[0]": first, "xaxis.range[1]": last });
+}"""
 
 
 class Meter:
@@ -86,10 +89,7 @@ def open_page(url: str, run: Any, session: str, length: int) -> dict[str, float]
             raise RuntimeError(f"the page is not at rest after {PAGE_S:.0f} s: {tab.problems}")
         page, heap = tab.cost(), tab.heap_mb
         tab.begin()
-        steps = [int(0.45 * length), int(0.55 * length)]
-        tab.page.evaluate(
-            "(steps) => Plotly.relayout(document.querySelector('.js-plotly-plot'), { 'xaxis.range': steps })", steps
-        )
+        tab.page.evaluate(ZOOM, [int(0.45 * length), int(0.55 * length)])
         tab.rest(PAGE_S)
         zoom = tab.cost()
     assert not tab.problems, tab.problems

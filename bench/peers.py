@@ -14,6 +14,7 @@ answer is told of with the reason. ``bench.peers_page`` writes the table.
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -151,6 +152,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that no server is left behind
     began, load = time.monotonic(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="kumite-peers-", ignore_cleanup_errors=True) as name:
         folder = Path(name)

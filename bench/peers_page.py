@@ -15,7 +15,8 @@ _HEAD = """# Beside other trackers
 What Kumite costs beside the trackers that pip installs. All are asked the same in one run of `python -m bench.peers`, taking turns; each
 peer lives in an environment of its own and is set up as its documentation tells. CPU-seconds count every process that takes part:
 program, server, database, all of Chromium. **Bold** is the best of a line, whoever it is.
-
+"""
+_MEASURED = """
 Measured on {day}, {processor}, {cores} cores, {memory_gib} GiB, Python {python}; load {load_before} before.
 """
 _WORDS = """- *Not offered*: these pages ask again for everything instead of being told, so there is nothing to be cut off from;
@@ -159,6 +160,8 @@ class Notes:
 
 
 def page(found: Figures) -> str:
+    if not found:
+        return f"{_HEAD}\nNo figures are stored yet; that command measures them in about twelve minutes.\n"
     names, notes = list(found["versions"]), Notes()
     columns = [f"{name} {found['versions'][name]}" for name in names]
     typed = [found["commands"][name] for name in names]
@@ -169,10 +172,10 @@ def page(found: Figures) -> str:
         *_own_rows(len(names) - 1),
         _cells(["Typed until the first live chart", *typed, "two commands"]),
     ]
-    head = _HEAD.format(day=found["measured_at"][:10], **found["machine"])
+    measured = _MEASURED.format(day=found["measured_at"][:10], **found["machine"])
     behind = [text for row in ROWS if (text := _behind(found, row))]
     last = f"- Others are better at: {'; '.join(behind)}.\n" if behind else ""
-    return "\n".join([head, *table, "", *notes, "", _WORDS + last])
+    return "\n".join([_HEAD + measured, *table, "", *notes, "", _WORDS + last])
 
 
 def _cells(texts: list[str]) -> str:

@@ -19,17 +19,17 @@ from bench.trackers.base import COMPARED, LIVE, ROOT, Tracker, metric
 PIXELS = 200
 """What the page asks for where it draws so many lines, see ``static/compare``."""
 
+_NEEDS = [
+    line
+    for name in ("base", "web")
+    for line in (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith(("#", "-"))
+]
+
 
 class Kumite(Tracker):
     name = "Kumite"
-    pins = (
-        "-r",
-        f"{ROOT}/requirements/base.txt",
-        "-r",
-        f"{ROOT}/requirements/web.txt",
-        "-c",
-        f"{ROOT}/requirements/constraints.txt",
-    )
+    pins = (*_NEEDS, "-c", str(ROOT / "requirements" / "constraints.txt"))
     commands = "`git clone`, `make demo`"
     draws = "[...document.querySelectorAll('.js-plotly-plot')].filter((plot) => plot.querySelector('.js-line')).length"
     shown_step = "document.querySelector('#curves .js-plotly-plot')?.data?.[0]?.x?.at(-1) ?? -1"

@@ -437,21 +437,6 @@ def test_metrics_of_other_tools_become_runs_to_compare_with(kumite: Terminal, tm
 
 
 @pytest.mark.usefixtures("signed_in")
-def test_the_first_value_is_sent_at_once_and_not_with_the_next_batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUMITE_SPOOL", str(tmp_path / "spool"))
-    monkeypatch.setattr("kumite.recorder.FLUSH_S", 1e6)
-    recorder.init(project="Outside", name="at once")
-    recorder.log({"loss": 0.5}, step=7)
-    while not Run.objects.filter(last_step=7).exists():
-        time.sleep(0.05)
-    recorder.log({"loss": 0.25}, step=8)
-    recorder.finish()
-    assert points_of(Run.objects.get(), "loss") == [(7, 0.5), (8, 0.25)]
-
-
-@pytest.mark.usefixtures("signed_in")
 def test_values_of_a_program_outside_arrive_once_though_the_server_was_away(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kumite: Terminal
 ) -> None:

@@ -16,11 +16,16 @@ _POLYNOMIAL, _MASK_DELTA = 0x82F63B78, 0xA282EAD8
 
 def metrics_events(runs: Sequence[Run]) -> Iterator[bytes]:
     """The event file of one run, or of several after each other."""
-    yield record(_double(1, 0.0) + _bytes(3, b"brain.Event:2"))
+    yield opening()
     for row in rows_of(runs, EventKind.METRIC):
         values = {name: value for name, value in row.data["values"].items() if value is not None}
         if values:
             yield record(scalars(row.t, row.step, values))
+
+
+def opening() -> bytes:
+    """The record every event file begins with."""
+    return record(_double(1, 0.0) + _bytes(3, b"brain.Event:2"))
 
 
 def scalars(t: float, step: int, values: Mapping[str, float]) -> bytes:

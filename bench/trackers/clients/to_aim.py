@@ -1,6 +1,7 @@
 """``Run.track`` with a dictionary into a local repository, without system metrics and captured output."""
 
 import os
+from pathlib import Path
 
 from aim import Run
 from workload import Client, Values, serve
@@ -8,9 +9,10 @@ from workload import Client, Values, serve
 
 class Aim(Client):
     def begin(self, project: str, name: str) -> str:
-        repo = os.environ["BENCH_AIM_REPO"]
+        repo = Path(os.environ["BENCH_AIM_REPOS"]) / project
+        repo.mkdir(exist_ok=True)
         self.run = Run(
-            repo=repo,
+            repo=str(repo),
             experiment=project,
             system_tracking_interval=None,
             log_system_params=False,
