@@ -164,7 +164,8 @@ def drop_connections() -> None:
 
 
 def test_a_run_that_hangs_is_ended_and_tried_again_and_one_that_does_not_listen_is_killed(fleet: Fleet) -> None:
-    fleet.start_worker("one", KUMITE_STALL_S="8", KUMITE_STOP_GRACE_S="2")
+    # A process that is stopped in the middle of a checkpoint is given the time for it.
+    fleet.start_worker("one", KUMITE_STALL_S="8", KUMITE_STOP_GRACE_S="2", KUMITE_CHECKPOINT_GRACE_S="4")
     run = fleet.launch(steps=200)
     fleet.wait_for_step(run, 1)
     fleet.child_of(run).send_signal(signal.SIGSTOP)

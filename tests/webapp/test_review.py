@@ -256,7 +256,7 @@ def test_what_an_oracle_says_is_reviewed_like_a_judges_word(
     found = {item.judged.answer: item for item in queue(ada, run.experiment.workspace, run=run)}
     assert (found["7"].judged.value, found["8"].judged.value, found["7"].judged.verdicts) == (0.2, 0.8, ())
     verdict = services.give_verdict(actor=ada, run_id=run.pk, episode="1-0", turn=0, label="right", saw_judge=False)
-    assert (verdict.rubric, verdict.judge) == ("sppo/answer", "frozen, starter")
+    assert (verdict.subject, verdict.judge) == ("sppo/answer", "frozen, starter")
     assert verdict.order is not None
     client.force_login(ada)
     assert "learnt from in the next update" in client.get(reverse("run_part", args=[run.pk, "steer"])).text
