@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async
 
+from webapp.live.audience import watching_elsewhere
 from webapp.live.replay import Batch, Position, State, compact, next_batch, state_message
 from webapp.live.tail import Tail
 from webapp.live.wakeups import wake_ups
@@ -68,9 +69,11 @@ class Feed:
         self._tail.take(await database_sync_to_async(next_batch)(self.run_id, self._tail.end))
 
     async def state(self) -> State:
-        """Where the run stands, and how many have it open here."""
-        known: State = await self._once("state", lambda: database_sync_to_async(_state)(self.run_id))
-        return known.watched_by(self.num_viewers)
+        """Where the run stands, and how many have it open."""
+        ask = database_sync_to_async(_state)
+        known, elsewhere = await self._once("state", lambda: ask(self.run_id, self.num_viewers))
+        watched: State = known.watched_by(self.num_viewers + elsewhere)
+        return watched
 
     async def _once(self, key: object, ask: Callable[[], Awaitable[Any]]) -> Any:
         if key not in self._answers:
@@ -91,9 +94,11 @@ class Feed:
             self._news.clear()
 
 
-def _state(run_id: UUID) -> State:
+def _state(run_id: UUID, num_viewers: int) -> tuple[State, int]:
+    """Where the run stands, and how many other processes' viewers have it open."""
     found = state_message(run_id)
-    return State(status=found["status"], last_seq=found["last_seq"], text=compact(found))
+    state = State(status=found["status"], last_seq=found["last_seq"], text=compact(found))
+    return state, watching_elsewhere(run_id, num_viewers)
 
 
 _by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[UUID, Feed]] = WeakKeyDictionary()
