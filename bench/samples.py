@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -48,12 +49,13 @@ class Writer:
 
     def __init__(self) -> None:
         self.rng = random.Random(1)
-        self.words, self.weights = lexicon(random.Random(0))
+        self.words, weights = lexicon(random.Random(0))
+        self.cumulated = list(accumulate(weights))  # else each draw would add up twenty thousand weights
         self.questions: list[str] = []
 
     def sample(self, step: int, place: int) -> Any:
         """One episode: a question that was met before or a new one, five answers, a verdict on each."""
-        rng, words, weights, questions = self.rng, self.words, self.weights, self.questions
+        rng, words, cumulated, questions = self.rng, self.words, self.cumulated, self.questions
         if rng.random() < 0.5 and questions:
             title, made = rng.choice(questions), False
         else:
@@ -66,7 +68,7 @@ class Writer:
             )
         for _ in range(5):
             right, answer = rng.random() < 0.6, rng.randint(20, 200_000)
-            said = " ".join(rng.choices(words, weights, k=24))
+            said = " ".join(rng.choices(words, cum_weights=cumulated, k=24))
             parent = len(turns)
             turns.append(
                 {
@@ -81,7 +83,7 @@ class Writer:
                     "correct": right,
                 }
             )
-            said = " ".join(rng.choices(words, weights, k=12))
+            said = " ".join(rng.choices(words, cum_weights=cumulated, k=12))
             verdict = {
                 "role": "judge",
                 "text": f"<think>{said}</think><score>{9 if right else 2}</score>",
