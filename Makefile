@@ -5,8 +5,7 @@
 PYTHON := $(shell for p in python3.11 python3 python3.12 python3.13; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { command -v "$$p"; break; }; done)
 BIN := .venv/bin
-# One more than most machines of tests have cores: much of the time is spent waiting for processes to start and end.
-JOBS ?= 3
+JOBS ?= 2
 PYTEST_ARGS ?=
 CODE := training_core workers webapp kumite scripts manage.py
 
