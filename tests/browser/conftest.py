@@ -24,8 +24,9 @@ _FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-_STILL = """document.getAnimations().every((each) => each.playState !== 'running'
-    || each.effect.getComputedTiming().iterations === Infinity)"""
+_SETTLED = """document.readyState === 'complete' && !document.querySelector('.htmx-request, [aria-busy=true]')
+    && ![...document.querySelectorAll('.part-wait')].some((wait) => wait.checkVisibility())"""
+_STILL = "!document.getAnimations().some((each) => each instanceof CSSTransition)"
 _AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1" / "axe.min.js"
 PATIENCE_MS = 60_000
 """For one condition; a busy machine is no reason to fail."""
@@ -142,18 +143,17 @@ class Visit:
         }}"""
         return bool(self.page.evaluate(asking))
 
+    def settle(self) -> None:
+        """Until nothing is being read and no colour is on its way to another: what waits is paler than it will be."""
+        assert self.wait_until(_SETTLED)
+        assert self.wait_until(_STILL)
+
     def expect_accessible(self) -> None:
         """No violation that axe can find, in both colour schemes."""
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-            self.wait_until(_STILL)
-            found = self.axe_findings()
-            for _ in range(20):  # what is half faded in has half its contrast, but not for long
-                if not found:
-                    break
-                self.page.wait_for_timeout(300)
-                found = self.axe_findings()
-            assert found == []
+            self.settle()
+            assert self.axe_findings() == []
 
     def axe_findings(self, within: str = "", rules: Sequence[str] = ()) -> list[str]:
         """What axe says against the page, or one part of it, by all of its rules or some."""

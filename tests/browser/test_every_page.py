@@ -46,9 +46,6 @@ LOOKS: tuple[tuple[Any, Any, tuple[str, ...]], ...] = (
     ("dark", PHONE, ("color-contrast", "scrollable-region-focusable", "target-size")),
 )
 """Scheme, window and the rules of axe that can tell another thing than in the look before."""
-SETTLED = """document.readyState === 'complete' && !document.querySelector('.htmx-request, [aria-busy=true]')
-    && ![...document.querySelectorAll('.part-wait')].some((wait) => wait.checkVisibility())"""
-STILL = "!document.getAnimations().some((each) => each instanceof CSSTransition)"
 FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 WIDEST = """[...document.querySelectorAll('body *')]
     .filter((part) => part.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
@@ -125,11 +122,10 @@ def _foreign() -> Iterator[str]:
 def look_at(visit: Visit, within: str = "") -> list[str]:
     """What is wrong with the page, or a part of it, once it has settled."""
     page, told = visit.page, []
-    visit.wait_until(SETTLED)
     for scheme, size, rules in LOOKS:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.set_viewport_size(size)
-        visit.wait_until(STILL)
+        visit.settle()
         where = f"{page.url} {within} ({scheme}, {size['width']} px)"
         told += [f"{where}: {found}" for found in visit.axe_findings(within, rules)]
     if not visit.wait_until(FITS):  # charts take the new width in their own time

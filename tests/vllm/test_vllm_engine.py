@@ -184,14 +184,16 @@ def test_entropies_are_left_out_and_prompt_ids_are_ours(engine, policies):
     assert len(completion.logprobs) == len(completion.token_ids)
 
 
-def test_health_tells_of_rows_at_work_memory_and_spared_prompts(engine):
-    request = ask(LONG, n=8, max_tokens=100)
-    engine.generate([request])  # now the blocks of the prompt are cached
+def test_health_tells_of_rows_at_work_memory_and_spared_prompts(engine, request):
+    placement = request.node.callspec.params["engine"]
+    asked = ask(LONG, n=8, max_tokens=100)
+    engine.generate([asked])  # now the blocks of the prompt are cached
     engine.health.take()
-    engine.generate([request])
+    engine.generate([asked])
     found = engine.health.take()
-    # The server is asked now and then, so a peak between two questions may be missed.
     assert 0 < found["engine/running"] <= found["engine/running_peak"] <= 8
+    # A server is asked now and then, so a peak between two questions may be missed.
+    assert found["engine/running_peak"] == 8 or placement == "server"
     assert 0 < found["engine/cache_share_peak"] < 1
     assert found["engine/preemptions"] == 0
     # Two whole blocks of 32 tokens out of 70 are read for nobody.
