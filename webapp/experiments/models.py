@@ -59,13 +59,16 @@ class Experiment(models.Model):
         return self.name
 
 
+QUEUE_ORDER = ("-priority", "placed_at", "pk")
+"""Highest priority first, then by place: the order in which workers look at waiting runs."""
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, user: object) -> "RunQuerySet":
         return self.filter(experiment__workspace__in=Workspace.objects.visible_to(user))
 
     def in_queue_order(self) -> "RunQuerySet":
-        """Highest priority first, then by place: the order in which workers look at waiting runs."""
-        return self.order_by("-priority", "placed_at", "pk")
+        return self.order_by(*QUEUE_ORDER)
 
 
 class Run(models.Model):

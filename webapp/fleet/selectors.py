@@ -7,13 +7,13 @@ from enum import StrEnum
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import BooleanField, Case, F, Prefetch, QuerySet, Value, When
+from django.db.models import BooleanField, Case, Prefetch, QuerySet, Value, When
 from django.db.models.expressions import ExpressionWrapper
 from django.db.models.functions import Now
 
 from webapp.accounts.models import User
 from webapp.experiments.choices import HELD, RunStatus
-from webapp.experiments.models import Run
+from webapp.experiments.models import QUEUE_ORDER, Run
 from webapp.experiments.selectors import waiting_reasons
 from webapp.fleet.models import Slot, Worker, was_heard
 
@@ -115,7 +115,7 @@ def queue_in_order() -> QuerySet[Run]:
     """Queued runs in the order in which workers look at them; those that wait for their next attempt come last."""
     waits = Case(When(not_before__gt=Now(), then=Value(1)), default=Value(0))
     queued = Run.objects.filter(status=RunStatus.QUEUED).annotate(waits=waits)
-    return queued.order_by("waits", F("priority").desc(), "placed_at", "pk")
+    return queued.order_by("waits", *QUEUE_ORDER)
 
 
 def _visible_runs(user: User | AnonymousUser) -> QuerySet[Run]:
