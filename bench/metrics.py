@@ -194,14 +194,14 @@ def draw(rows: list[dict[str, float]]) -> None:
             top=None,
         ),
         Panel(
-            title="Thousand points stored per CPU second",
+            title="Thousand points stored a CPU-s",
             lines=stored,
             legend=[("with coarser levels", blue, "")],
             top=None,
         ),
     ]
     description = "What ten lines cost the server and the browser, and how fast points are stored, over the number of points in the run."
-    write(FIGURE, panels, x_label="points in the run: 10,000 and x zeros", description=description)
+    write(FIGURE, panels, x_label="points in the run: 10,000 and so many zeros more", description=description)
 
 
 if __name__ == "__main__":
