@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kumite.code import code_files
 from kumite.recorder import Recorder, Target
 
 __all__ = ["finish", "init", "log"]
@@ -29,15 +30,22 @@ def init(
     project: str,
     name: str = "",
     config: Mapping[str, Any] | None = None,
+    code: str | Path | None = None,
     workspace: str = "",
     url: str = "",
     token: str = "",
     folder: str | Path | None = None,
 ) -> Recorder:
-    """Begin a run; one that is still open is finished first."""
+    """Begin a run; one that is still open is finished first.
+
+    ``code`` names a folder, or one file, whose Python and YAML files are kept with the run, to be compared with those of other
+    runs. A ``ValueError`` says where there are more than the server keeps.
+    """
     global _current  # noqa: PLW0603
     finish()
     begin = {"project": project, "name": name, "workspace": workspace, "config": dict(config or {})}
+    if code is not None:
+        begin["code"] = code_files(Path(code))
     _current = Recorder(Target.find(url=url, token=token), begin, folder=folder)
     return _current
 

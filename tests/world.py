@@ -28,6 +28,7 @@ from webapp.notices.models import AlertRule, Channel
 from webapp.orders.services import change_pool
 from webapp.reports.services import create_report, create_report_link
 from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
+from webapp.sources.services import keep_code
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.vault import set_secret
 
@@ -45,7 +46,7 @@ def make_world(*, ada: User, ben: User, workspace: Workspace) -> dict[str, Any]:
     """One of everything, all of it ada's, by the names that addresses call it; ``ARTIFACTS_DIR`` is a folder of the tests."""
     User.objects.create_user("dora@example.org")
     experiment = make_experiment(workspace, ada)
-    run = make_run(experiment)
+    run = make_run(experiment, code=keep_code("mae"))
     tell(run, mae_events(3))
     token, _ = create_token(user=ada, name="ada's")
     link, share_secret = create_share_link(actor=ada, run_id=run.pk)
@@ -109,7 +110,9 @@ def make_world(*, ada: User, ben: User, workspace: Workspace) -> dict[str, Any]:
         "worker": worker.pk,
         "rehearsal": start_rehearsal(actor=ada, workspace=workspace, spec=parse_spec(MAE)).pk,
         "template": save_template(actor=ada, workspace=workspace, name="Mild", spec=parse_spec(MAE)).template_id,
-        "outside": begin_external_run(actor=ada, workspace=workspace, project="Outside", key="outside").pk,
+        "outside": begin_external_run(
+            actor=ada, workspace=workspace, project="Outside", code={"train.py": "lr = 1\n"}, key="outside"
+        ).pk,
         "ada": ada.pk,
         "ben": ben.pk,
     }

@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "webapp.experiments",
     "webapp.telemetry",
     "webapp.orders",
+    "webapp.sources",
     "webapp.compare",
     "webapp.review",
     "webapp.live",

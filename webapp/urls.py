@@ -28,5 +28,6 @@ urlpatterns = [
     path("", include("webapp.review.urls")),
     path("", include("webapp.exports.urls")),
     path("", include("webapp.external.urls")),
+    path("", include("webapp.sources.urls")),
     path("", include("webapp.telemetry.urls")),
 ]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import uvicorn
@@ -33,6 +34,7 @@ from webapp.exports.event_files import record, scalars
 from webapp.fleet.models import Worker
 from webapp.jobs.folders import job_folder
 from webapp.jobs.services import JobClaim, claim_job, finish_job
+from webapp.sources.services import keep
 from webapp.workspaces.models import Workspace
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -441,12 +443,14 @@ def test_values_of_a_program_outside_arrive_once_though_the_server_was_away(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kumite: Terminal
 ) -> None:
     monkeypatch.setenv("KUMITE_SPOOL", str(tmp_path / "spool"))
-    recorder.init(project="Outside", name="here", config={"lr": 0.1})
+    (tmp_path / "train.py").write_text("lr = 0.1\n")
+    recorder.init(project="Outside", name="here", config={"lr": 0.1}, code=tmp_path / "train.py")
     recorder.log({"loss": 0.5, "text": "is left out", "bad": float("nan")}, step=2)
     recorder.log({"loss": 0.25})
     recorder.finish()
     run = Run.objects.get()
     assert (run.status, run.spec["config"], run.total_steps) == ("succeeded", {"lr": 0.1}, 3)
+    assert run.code == {"version": keep({"train.py": "lr = 0.1\n"})}
     assert points_of(run, "loss") == [(2, 0.5), (3, 0.25)]
     assert list((tmp_path / "spool").iterdir()) == []
     recorder.init(project="Outside", name="away", url="http://127.0.0.1:9")
@@ -458,3 +462,21 @@ def test_values_of_a_program_outside_arrive_once_though_the_server_was_away(
     assert not left.exists()
     away = Run.objects.get(experiment__name="Outside/away")
     assert points_of(away, "loss") == [(step, float(step)) for step in range(300)]
+
+
+def test_code_is_saved_and_two_runs_are_told_apart(
+    signed_in: None, told: Run, tmp_path: Path, kumite: Terminal
+) -> None:
+    other = make_run(told.experiment, "succeeded")
+    Run.objects.filter(pk=other.pk).update(spec={**told.spec, "seed": 7})
+    said = kumite("diff", str(told.pk), str(other.pk))
+    assert "-seed: 0" in said
+    assert "+seed: 7" in said
+    assert "No code was kept" in kumite("code", str(told.pk), expect=Exit.NOT_FOUND)
+    for run, text in ((told, "a = 1\n"), (other, "a = 2\n")):
+        Run.objects.filter(pk=run.pk).update(code={"version": keep({"m.py": text, "same.py": ""})})
+    out = tmp_path / "code.zip"
+    assert "2 files" in kumite("code", str(told.pk), "--out", str(out))
+    assert ZipFile(out).read("m.py") == b"a = 1\n"
+    assert "-a = 1\n+a = 2\n" in kumite("diff", str(told.pk), str(other.pk))
+    assert "very same" in kumite("diff", str(told.pk), str(told.pk))

@@ -188,6 +188,12 @@ ROWS = [
     page("try_composition", verb="post", data="mae", ben=403),
     inside("dry_run", "dry_run"),
     deed("stop_dry_run", "dry_run", ada=200),
+    # Code.
+    inside("code", "run"),
+    inside("code_zip", "run"),
+    inside("code_difference", query="before=RUN&after=OUTSIDE"),
+    api_inside("api_code", "run"),
+    api_inside("api_code_zip", "run"),
     # Reports and passports.
     page("reports"),
     deed("new_report", cyn=302),
@@ -421,7 +427,9 @@ def address_of(row: Row, world: dict[str, Any]) -> str:
         set(world) - {tab.slug for tab in TABS} if row.name.endswith("_part") else world
     )  # a tab is called league, too
     address = reverse(row.name, args=[world[arg] if arg in names else arg for arg in row.args])
-    query = row.query.replace("RUN", str(world["run"])).replace("TEMPLATE", str(world["template"]))
+    query = row.query
+    for word in ("run", "template", "outside"):
+        query = query.replace(word.upper(), str(world[word]))
     return f"{address}?{query}" if query else address
 
 

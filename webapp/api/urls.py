@@ -14,6 +14,7 @@ from webapp.api.views import (
     review,
     runs,
     saved_views,
+    sources,
     telemetry,
     templates,
 )
@@ -60,6 +61,8 @@ urlpatterns: list[URLPattern] = [
     path(f"{RUN}share-links/", runs.ShareLinks.as_view(), name="api_share_links"),
     path(f"{RUN}share-links/<int:link_id>/", runs.ShareLinkDetail.as_view(), name="api_share_link"),
     path(f"{RUN}export/", telemetry.Export.as_view(), name="api_export"),
+    path(f"{RUN}code/", sources.Code.as_view(), name="api_code"),
+    path(f"{RUN}code.zip", sources.CodeZip.as_view(), name="api_code_zip"),
     path(f"{RUN}metrics/", telemetry.Metrics.as_view(), name="api_metrics"),
     path(f"{RUN}events/", telemetry.Events.as_view(), name="api_events"),
     path(f"{RUN}samples/", telemetry.Samples.as_view(), name="api_samples"),

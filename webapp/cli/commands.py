@@ -6,10 +6,12 @@ import getpass
 import struct
 import sys
 import time
+from difflib import unified_diff
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import yaml
 
 from kumite.recorder import Refused, Target, send_rows
 from kumite.recorder import sync as send_leftovers
@@ -246,6 +248,40 @@ def export(arguments: argparse.Namespace) -> int:
         to = arguments.out or f"{run_id[:8]}-{arguments.what}.{suffix}"
         path = api.download(f"runs/{run_id}/export/?what={arguments.what}&form={arguments.format}", to)
     screen.say(f"Wrote {path}.")
+    return Exit.OK
+
+
+def code(arguments: argparse.Namespace) -> int:
+    """Save the files a run was carried out with."""
+    with Api(load_config()) as api:
+        run_id = api.run_id(arguments.run)
+        num_files = len(api.get(f"runs/{run_id}/code/")["files"])
+        path = api.download(f"runs/{run_id}/code.zip", arguments.out or f"{run_id[:8]}-code.zip")
+    screen.say(f"Wrote {path}: {num_files} files.")
+    return Exit.OK
+
+
+def diff(arguments: argparse.Namespace) -> int:
+    """What differs between two runs, as patches: their settings as YAML, then their code."""
+    with Api(load_config()) as api:
+        before, after = api.run_id(arguments.run), api.run_id(arguments.other)
+        specs = [
+            yaml.safe_dump(api.get(f"runs/{each}/")["spec"], sort_keys=False).splitlines() for each in (before, after)
+        ]
+        lines = [*unified_diff(*specs, f"a/{before[:8]}.yaml", f"b/{after[:8]}.yaml", lineterm="")]
+        try:
+            patches = api.get(f"runs/{before}/code/", against=after)["differences"]
+        except CliError as error:  # the settings are worth telling all the same
+            if error.code != Exit.NOT_FOUND:
+                raise
+            screen.err.print(screen.clean(error), style="red", markup=False, soft_wrap=True)
+            patches = []
+    lines += [line for each in patches for line in each["patch"].split("\n")[:-1]]
+    for line in lines:
+        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+        screen.out.print(screen.clean(line), style=style or None, markup=False, highlight=False, soft_wrap=True)
+    if not lines:
+        screen.say("The very same settings and code.")
     return Exit.OK
 
 

@@ -251,6 +251,10 @@ def _add_reading(commands: Any) -> None:
         "--format", choices=("csv", "jsonl", "parquet", "tensorboard"), default="csv", help="(default: %(default)s)"
     )
     export.add_argument("--out", default="", metavar="FILE", help="where to write it")
+    code = _with_run(_add(commands, "code", "Save the code a run was carried out with.", _remote("code")))
+    code.add_argument("--out", default="", metavar="FILE", help="where to write the ZIP file")
+    diff = _with_run(_add(commands, "diff", "Print what differs in settings and code of two runs.", _remote("diff")))
+    diff.add_argument("other", metavar="OTHER", help="the run it became, named in the same way")
     samples = _with_run(_add(commands, "samples", "List sampled questions, or read one.", _remote("samples")))
     samples.add_argument("--seq", type=_positive, help="read this one in full")
     shows = ("all", "disagreement", "wrong", "right", "kept", "rejected")

@@ -33,6 +33,8 @@ from webapp.compare.verdicts import verdicts
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import runs_visible_to
 from webapp.exports.services import response as export_response
+from webapp.sources.differences import differing
+from webapp.sources.selectors import versions_of
 from webapp.telemetry.finding import whole
 from webapp.telemetry.summary import Digest, digests
 from webapp.workspaces.models import Workspace
@@ -138,7 +140,7 @@ def _side_by_side(runs: Sequence[Run], address: CompareAddress) -> dict[str, Any
         "values": _values(shown, base, numbers, metrics),
         "metrics": metrics,
         "blocks": differing_blocks([run.spec for run in drawn]),
-        "origins": _origins(drawn),
+        "origins": _origins(drawn, base.runs[0]),
         "drawn": [each for each in shown if each.is_shown],
         "suites": held_out(drawn),
         "axes": AXES,
@@ -190,17 +192,45 @@ def _mean(found: Sequence[Digest | None]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _origins(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """A cell that says where a run comes from: ``Origin(words="2 files differ", href="/compare/code/?before=…")``."""
+
+    words: str
+    href: str = ""
+
+
+def _origins(runs: Sequence[Run], base: Run) -> list[tuple[str, list[Origin]]]:
     """What tells runs apart besides their specs; only rows in which they differ."""
     rows = [
         ("Method", [run.experiment.method for run in runs]),
-        ("Code of the method", [run.code.get("method", "–") for run in runs]),
-        ("Code of the library", [run.code.get("core", "–") for run in runs]),
         ("GPUs", [str(run.num_gpus * run.num_hosts or "CPU") for run in runs]),
         ("Begins at step", [str(run.experiment.fork_step or 0) for run in runs]),
         ("Attempts", [str(run.attempt) for run in runs]),
     ]
-    return [(title, values) for title, values in rows if len(set(values)) > 1]
+    found = [(title, [Origin(words=each) for each in cells]) for title, cells in rows if len(set(cells)) > 1]
+    if len({(run.code.get("method"), run.code.get("core"), run.code.get("version")) for run in runs}) > 1:
+        found.insert(0, ("Code", _codes(runs, base)))
+    return found
+
+
+def _codes(runs: Sequence[Run], base: Run) -> list[Origin]:
+    """How the code of each differs from that of the baseline, as far as it was kept; the way to the lines."""
+    versions = versions_of([base, *runs])
+    ground = versions.get(base.code.get("version", ""))
+    cells = []
+    for run in runs:
+        version = versions.get(run.code.get("version", ""))
+        if run == base:
+            cells.append(Origin(words="baseline", href=reverse("code", args=[run.pk]) if version else ""))
+        elif ground is None or version is None:
+            cells.append(Origin(words="was not kept" if run.attempt else "not started"))
+        elif num := len(differing(ground.files, version.files)):
+            href = f"{reverse('code_difference')}?before={base.pk}&after={run.pk}"
+            cells.append(Origin(words=f"{num} file{'s' if num > 1 else ''} differ{'' if num > 1 else 's'}", href=href))
+        else:
+            cells.append(Origin(words="the same"))
+    return cells
 
 
 @gzip_page

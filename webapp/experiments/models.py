@@ -122,7 +122,7 @@ class Run(models.Model):
     traceback = models.TextField(blank=True)
 
     code = models.JSONField(default=dict, blank=True)
-    """Which code its newest attempt was carried out with; see ``webapp.experiments.code``."""
+    """Which code its newest attempt was carried out with; see ``webapp.sources.services.keep_code``."""
     heard_at = models.DateTimeField(null=True, blank=True)
     """When the program of a run that happens elsewhere was last heard of; None for runs of workers. See ``contact.py``."""
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)

@@ -15,6 +15,7 @@ from webapp.experiments.contact import lost_since
 from webapp.experiments.models import EXTERNAL, Experiment, Run
 from webapp.experiments.selectors import run_for
 from webapp.experiments.services import TransitionRefused, transition
+from webapp.sources.services import keep_sent
 from webapp.telemetry import blocks
 from webapp.telemetry.services import store_events
 from webapp.workspaces.models import Workspace
@@ -33,9 +34,13 @@ def begin_external_run(
     project: str,
     name: str = "",
     config: Mapping[str, Any] | None = None,
+    code: Mapping[str, str] | None = None,
     key: str,
 ) -> Run:
-    """Begin a run of the experiment ``project/name``, or give back the one that the same key began before."""
+    """Begin a run of the experiment ``project/name``, or give back the one that the same key began before.
+
+    ``code`` are files to keep with it: ``{"train.py": "import ..."}``. A ``ValueError`` where they are too many.
+    """
     require_edit(actor, workspace)
     title = f"{project}/{name}" if name else project
     place = {"kind": EXTERNAL}
@@ -65,6 +70,7 @@ def begin_external_run(
                 heard_at=timezone.now(),
                 created_by=actor,
                 idempotency_key=key,
+                code={"version": keep_sent(code)} if code else {},
             )
             record(actor=actor, action="run.begun_outside", obj=run, workspace=workspace, detail={"new": is_new})
             return run

@@ -19,7 +19,6 @@ from django.http import Http404
 from webapp.accounts.models import User
 from webapp.experiments import doorbell
 from webapp.experiments.choices import HELD, FailureKind, RunStatus, TransitionActor
-from webapp.experiments.code import code_of
 from webapp.experiments.models import Run
 from webapp.experiments.services import transition
 from webapp.fleet import devices, quota, timing
@@ -28,6 +27,7 @@ from webapp.fleet.hosts import assemble, free_slots
 from webapp.fleet.leases import LeaseLost, lock_leased_run
 from webapp.fleet.models import Slot, SlotHealth, SlotKind, Worker
 from webapp.fleet.processes import Machine, ProcessId, identify, kill_run, this_machine
+from webapp.sources.services import keep_code
 from webapp.telemetry.lines import safe_text
 from webapp.workspaces.selectors import PermissionDenied
 from webapp.workspaces.services import record
@@ -232,7 +232,7 @@ def claim_run(*, worker: Worker) -> Claim | None:
     run, hosts = found
     run.lease_token, run.attempt, run.worker = run.lease_token + 1, run.attempt + 1, worker
     run.phase_text, run.phase_fraction, run.not_before, run.rendezvous = "", None, None, ""
-    run.code = code_of(run.spec["method"]["name"])
+    run.code = keep_code(run.spec["method"]["name"])
     changed = ["lease_token", "attempt", "worker", "phase_text", "phase_fraction", "not_before", "rendezvous", "code"]
     run.save(update_fields=changed)
     _extend_lease(run, timing.CLAIM_DEADLINE_S)

@@ -57,7 +57,8 @@ def _doctor(seen: Viewing) -> dict[str, Any]:
 
 
 def _spec(seen: Viewing) -> dict[str, Any]:
-    return {"spec": yaml.safe_dump(seen.run.spec, sort_keys=False, allow_unicode=True, width=100)}
+    text = yaml.safe_dump(seen.run.spec, sort_keys=False, allow_unicode=True, width=100)
+    return {"spec": text, "code_version": "" if seen.is_shared else seen.run.code.get("version", "")}
 
 
 def _checkpoints(seen: Viewing) -> dict[str, Any]:

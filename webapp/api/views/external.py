@@ -22,6 +22,12 @@ class BeginInput(serializers.Serializer[Any]):
         required=False, default="", allow_blank=True, help_text="Slug; needed if you may edit several."
     )
     config = serializers.DictField(required=False, default=dict, help_text="Settings to compare by, up to 100.")
+    code = serializers.DictField(
+        child=serializers.CharField(allow_blank=True, trim_whitespace=False),
+        required=False,
+        default=dict,
+        help_text="Files to keep with the run, by path; up to 500 of 800,000 bytes together.",
+    )
 
 
 class RowInput(serializers.Serializer[Any]):
@@ -63,6 +69,7 @@ class ExternalRuns(Endpoint):
                 project=wanted["project"],
                 name=wanted["name"],
                 config=wanted["config"],
+                code=wanted["code"],
                 key=request.headers.get(IDEMPOTENCY_HEADER, "") or uuid4().hex,
             )
         return Response({"id": run.pk, "last_seq": run.last_seq}, status=201)
