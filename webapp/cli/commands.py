@@ -265,10 +265,9 @@ def diff(arguments: argparse.Namespace) -> int:
     """What differs between two runs, as patches: their settings as YAML, then their code."""
     with Api(load_config()) as api:
         before, after = api.run_id(arguments.run), api.run_id(arguments.other)
-        specs = [
-            yaml.safe_dump(api.get(f"runs/{each}/")["spec"], sort_keys=False).splitlines() for each in (before, after)
-        ]
-        lines = [*unified_diff(*specs, f"a/{before[:8]}.yaml", f"b/{after[:8]}.yaml", lineterm="")]
+        old, new = (yaml.safe_dump(api.get(f"runs/{each}/")["spec"], sort_keys=False) for each in (before, after))
+        names = f"a/{before[:8]}.yaml", f"b/{after[:8]}.yaml"
+        lines = [*unified_diff(old.splitlines(), new.splitlines(), *names, lineterm="")]
         try:
             patches = api.get(f"runs/{before}/code/", against=after)["differences"]
         except CliError as error:  # the settings are worth telling all the same
