@@ -241,6 +241,7 @@ SPECTACULAR_SETTINGS = {
         "JobStatus": "webapp.jobs.choices.JobStatus",
         "JobKind": "webapp.jobs.choices.JobKind",
         "MemberRole": "webapp.workspaces.choices.MemberRole",
+        "RubricKind": "webapp.api.views.rubrics.KINDS",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -154,6 +154,16 @@ def problems_of(kind: type[RubricSpec], text: str) -> list[str]:
     return problems
 
 
+def require_usable(kind: type[RubricSpec], text: str) -> None:
+    """Raise ``ValueError``, in sentences, unless a judge can be asked with this text and it can be kept."""
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"A rubric has at most {MAX_TEXT:,} characters, this one has {len(text):,}.")
+    if "\0" in text:
+        raise ValueError("A rubric cannot hold NUL characters.")
+    if problems := problems_of(kind, text):
+        raise ValueError(" ".join(f"{problem[0].upper()}{problem[1:]}." for problem in problems))
+
+
 def hints_of(kind: type[RubricSpec], text: str) -> list[str]:
     """What is likely forgotten, though the text can be used. The starter's marks say by themselves what is asked."""
     hints = []

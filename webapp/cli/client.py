@@ -50,6 +50,9 @@ class Api:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return self._ask("POST", path, json=body or {}, headers=headers)
 
+    def patch(self, path: str, body: Json) -> Any:
+        return self._ask("PATCH", path, json=body)
+
     def delete(self, path: str, **query: Any) -> None:
         self._ask("DELETE", path, params=query)
 

@@ -16,8 +16,12 @@ def weights(run_id: str, arguments: argparse.Namespace) -> Json:
 
 
 def outcome_of(api: Api, kind: str, payload: Json) -> Json:
-    """The job once it has succeeded; raises ``CliError`` with its sentence otherwise. Ctrl-C stops it."""
-    job: Json = api.post("jobs/", {"kind": kind, "payload": payload})
+    """Ask for a job and wait until it has succeeded."""
+    return ended(api, api.post("jobs/", {"kind": kind, "payload": payload}))
+
+
+def ended(api: Api, job: Json) -> Json:
+    """A job that was asked for, once it has succeeded; raises ``CliError`` with its sentence otherwise. Ctrl-C stops it."""
     look_s, told = _FIRST_LOOK_S, ""
     try:
         while job["status"] in {"queued", "running"}:

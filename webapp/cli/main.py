@@ -8,6 +8,7 @@ from typing import Any
 
 from webapp.cli.arguments import command, positive, remote, with_run
 from webapp.cli.errors import CliError, Exit
+from webapp.cli.library_arguments import add_library
 
 EPILOG = """\
 A RUN is a run's id, the first characters of it, or 'last'.
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_runs(commands)
     _add_taking_part(commands)
     _add_jobs(commands)
+    add_library(commands)
     _add_reading(commands)
     return parser
 

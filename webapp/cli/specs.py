@@ -10,12 +10,12 @@ from webapp.cli import screen
 from webapp.cli.errors import CliError, Exit
 
 
-def read_text(path: str) -> str:
+def read_text(path: str, *, what: str = "spec") -> str:
     """The file's text; ``-`` reads standard input."""
     try:
         return Path("/dev/stdin" if path == "-" else path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise CliError(f"{path} is not a text file, so it cannot be a spec.", Exit.WRONG_INPUT) from error
+        raise CliError(f"{path} is not a text file, so it cannot be a {what}.", Exit.WRONG_INPUT) from error
     except OSError as error:
         raise CliError(f"{path} cannot be read: {error.strerror}.", Exit.WRONG_INPUT) from error
 

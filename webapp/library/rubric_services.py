@@ -5,7 +5,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from training_core.spec.rubrics import RUBRICS, clean, digest_of, problems_of
+from training_core.spec.rubrics import RUBRICS, clean, digest_of, require_usable
 from webapp.accounts.models import User
 from webapp.library.models import Rubric, RubricVersion
 from webapp.library.rubrics import rubric_for
@@ -13,7 +13,7 @@ from webapp.workspaces.models import Workspace
 from webapp.workspaces.selectors import require_edit
 from webapp.workspaces.services import record
 
-MAX_NAME, MAX_TEXT, MAX_NOTE = 80, 20_000, 300
+MAX_NAME, MAX_NOTE = 80, 300
 
 
 def create_rubric(
@@ -88,12 +88,9 @@ def _name(text: str) -> str:
 def _checked(kind: str, text: str, note: str) -> tuple[str, str]:
     """Text and note as they are kept; raises ``ValueError`` with a sentence."""
     text, note = clean(text), note.strip()
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"A rubric has at most {MAX_TEXT:,} characters, this one has {len(text):,}.")
+    require_usable(RUBRICS[kind], text)
     if len(note) > MAX_NOTE:
         raise ValueError(f"A note has at most {MAX_NOTE} characters, this one has {len(note)}.")
-    if "\0" in text + note:
-        raise ValueError("A rubric cannot hold NUL characters.")
-    if problems := problems_of(RUBRICS[kind], text):
-        raise ValueError(" ".join(f"{problem[0].upper()}{problem[1:]}." for problem in problems))
+    if "\0" in note:
+        raise ValueError("A note cannot hold NUL characters.")
     return text, note

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import F, Func, JSONField, Prefetch, QuerySet, Value
+from django.db.models import F, Func, JSONField, Max, Prefetch, QuerySet, Value
 from django.http import Http404
 
 from training_core.methods.registry import all_methods
@@ -79,12 +79,26 @@ def versions_in(workspace: Workspace, kind: str | None = None) -> list[RubricVer
     return list(found.order_by("rubric__name", "-number"))
 
 
+def rubrics_visible_to(user: User | AnonymousUser) -> QuerySet[Rubric]:
+    """Every rubric of the person's workspaces, each with ``newest``, the number of its newest version."""
+    mine = Rubric.objects.filter(workspace__in=Workspace.objects.visible_to(user))
+    return mine.select_related("workspace", "created_by").annotate(newest=Max("versions__number"))
+
+
 def rubric_for(user: User | AnonymousUser, rubric_id: UUID) -> Rubric:
     """The rubric, or 404 for those who may not see it."""
-    mine = Workspace.objects.visible_to(user)
-    found = Rubric.objects.filter(pk=rubric_id, workspace__in=mine).select_related("workspace", "created_by").first()
+    found = rubrics_visible_to(user).filter(pk=rubric_id).first()
     if found is None:
         raise Http404("There is no such rubric, or it belongs to a workspace you are not a member of.")
+    return found
+
+
+def numbered(rubric: Rubric, number: int | None = None) -> RubricVersion:
+    """A version of a rubric by its number, by default the newest; raises ``ValueError`` where it has no such version."""
+    versions = list(rubric.versions.select_related("rubric").order_by("-number"))
+    found = next((each for each in versions if number in (None, each.number)), None)
+    if found is None:
+        raise ValueError(f"{rubric.name} has no version {number}; its newest is {versions[0].number}.")
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from training_core.spec.jobs import RejudgeJob
 from training_core.spec.learning import SamplingSpec
-from training_core.spec.rubrics import RUBRICS, clean, problems_of
+from training_core.spec.rubrics import RUBRICS, clean, require_usable
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.jobs import services as jobs
@@ -30,8 +30,8 @@ def start_dry_run(
     if kind not in JUDGED_TERM:
         raise ValueError("Rubrics that compare two answers cannot be tried on single samples; start a run with one.")
     template = clean(template)
-    if template and (problems := problems_of(RUBRICS[kind], template)):
-        raise ValueError(" ".join(f"{problem[0].upper()}{problem[1:]}." for problem in problems))
+    if template:
+        require_usable(RUBRICS[kind], template)
     chosen = informative(stored_in(run, kind))
     if not chosen:
         raise ValueError(

@@ -6,10 +6,15 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
+from django.http import Http404
+
 from training_core.play.prompts import prompts_of
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import parse_spec
 from training_core.spec.jobs import Graded
+from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.review.dry_runs import JUDGED_TERM, weighed_terms
 from webapp.review.judged import Judged, judged_turns
@@ -22,6 +27,21 @@ from webapp.workspaces.models import Workspace
 
 MAX_ITEMS = 600
 MAX_SHOWN = 60
+
+
+def regradings_visible_to(user: User | AnonymousUser) -> QuerySet[Regrading]:
+    """What was graded again in the person's workspaces, newest first."""
+    mine = Regrading.objects.filter(workspace__in=Workspace.objects.visible_to(user))
+    beside = ("job", "run__experiment", "workspace", "by", "rubric_version__rubric")
+    return mine.select_related(*beside).order_by("-at", "-pk")
+
+
+def regrading_for(user: User | AnonymousUser, regrading_id: int) -> Regrading:
+    """A grading, or 404 for those who may not see it."""
+    found = regradings_visible_to(user).filter(pk=regrading_id).first()
+    if found is None:
+        raise Http404("There is no such grading, or it belongs to a workspace you are not a member of.")
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

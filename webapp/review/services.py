@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from training_core.spec.jobs import RejudgeJob
 from training_core.spec.learning import SamplingSpec
-from training_core.spec.rubrics import clean
+from training_core.spec.rubrics import AnswerRubric, clean, require_usable
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for
@@ -347,6 +347,8 @@ def _grade_again(
         raise ValueError("No judge has graded an answer there yet, so there is nothing to grade again.")
     own, template = own_prompt(judge.run.spec), clean(template)
     edited = bool(template) and template != own.strip()
+    if edited:
+        require_usable(AnswerRubric, template)
     if version is not None and (version.text != template or version.rubric.workspace_id != workspace.pk):
         version = None
     method = judge.run.spec["method"]

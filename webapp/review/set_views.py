@@ -4,7 +4,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
@@ -19,7 +18,7 @@ from webapp.library.rubrics import version_for, versions_in
 from webapp.pages.requests import signed_in
 from webapp.review import services
 from webapp.review.models import Regrading
-from webapp.review.regrading import Findings, own_prompt
+from webapp.review.regrading import Findings, own_prompt, regrading_for, regradings_visible_to
 from webapp.review.selectors import reviewable_runs
 from webapp.review.sets import calibration_sets, mark_words
 from webapp.workspaces.models import Workspace
@@ -46,7 +45,7 @@ def sets(request: HttpRequest) -> HttpResponse:
         "sets": calibration_sets(workspace),
         "words": mark_words(workspace),
         "picked": versions_made(workspace, DatasetSource.PICKED)[:MAX_LISTED],
-        "regradings": _regradings(workspace).exclude(subject="")[:MAX_LISTED],
+        "regradings": regradings_visible_to(request.user).filter(workspace=workspace).exclude(subject="")[:MAX_LISTED],
     }
     return render(request, "review/sets.html", context)
 
@@ -84,7 +83,7 @@ def again(request: HttpRequest) -> HttpResponse:
         "versions": [each for each in versions_in(workspace) if each.rubric.kind == "answer"],
         "version": version,
         "shown": shown,
-        "regradings": _regradings(workspace)[:MAX_LISTED],
+        "regradings": regradings_visible_to(request.user).filter(workspace=workspace)[:MAX_LISTED],
         "error": "",
     }
     if request.method == "POST":
@@ -132,10 +131,7 @@ def _ask(request: HttpRequest, workspace: Workspace, run: Run | None, version: R
 @login_required
 def regraded(request: HttpRequest, regrading_id: int) -> HttpResponse:
     """What came of it, or how far it is."""
-    visible = Regrading.objects.filter(pk=regrading_id, workspace__in=Workspace.objects.visible_to(request.user))
-    found = visible.select_related("job", "run__experiment", "workspace", "by", "rubric_version__rubric").first()
-    if found is None:
-        raise Http404("There is no such grading, or it belongs to a workspace you are not a member of.")
+    found = regrading_for(request.user, regrading_id)
     findings = Findings(found)
     context = {
         "regrading": found,
@@ -152,14 +148,6 @@ def _workspace(request: HttpRequest) -> Workspace:
     if workspace is None:
         raise Http404("You belong to no workspace.")
     return workspace
-
-
-def _regradings(workspace: Workspace) -> QuerySet[Regrading]:
-    return (
-        Regrading.objects.filter(workspace=workspace)
-        .select_related("job", "run__experiment", "by", "rubric_version__rubric")
-        .order_by("-at")
-    )
 
 
 def _run(request: HttpRequest, text: str) -> Run:
