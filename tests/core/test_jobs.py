@@ -173,6 +173,20 @@ def test_a_judge_grades_again_with_an_edited_prompt(root: Path, shelf: Shelf, ti
     assert (
         filled("{answer} of {question} and {other", answer="{question}", question="Q") == "{question} of Q and {other"
     )
+    pair = {"id": "a", "question": "3+4", "answer": "7", "other": "8", "right": True}
+    compared, _ = ask(
+        root,
+        shelf,
+        "rejudge",
+        judge=tiny["new"],
+        items=[pair],
+        asks="pair",
+        template="<|judge|>{first}<|reply|>{second}<|go|>",
+    )
+    (line,) = compared["result"]["items"]
+    assert (len(line["scores"]), len(line["orders"])) == (2, 2)
+    with pytest.raises(ValidationError, match="item a has another answer, but asks is not pair"):
+        RejudgeJob.model_validate({"judge": tiny["new"], "items": [pair]})
     with pytest.raises(ValidationError, match="never shows the answer"):
         RejudgeJob.model_validate({"judge": tiny["new"], "items": items, "template": "Grade {question}."})
 

@@ -3,7 +3,7 @@
 import pytest
 
 from training_core.curricula.taught import taught_tasks
-from training_core.jobs.rejudge import _told
+from training_core.jobs.rejudge import _told, compared
 from training_core.play.prompts import prompts_of
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import SpecError, dump_yaml, load_yaml, parse_spec
@@ -77,3 +77,15 @@ def test_verdicts_are_read_as_their_kind_is_written() -> None:
     assert (told["scores"], told["value"]) == ([1.0, 0.0, None], 0.5)
     scores = RejudgeJob(judge=judge, items=(item,), asks="question", template="Is {question} clear?")
     assert _told(scores, item, ["<score>10</score>"])["value"] == 1.0
+
+
+def test_a_pair_is_compared_in_both_orders_and_told_for_its_first_answer() -> None:
+    item = Graded(id="1/0-1", question="3+4", answer="7", other="8")
+    one, two, neither = "<better>1</better>", "I say <better>2</better>", "both"
+    # Whatever is shown first wins: the place decides, and over both orders nobody does.
+    told = compared(item, [one], [one])
+    assert (told["value"], told["orders"], told["scores"]) == (0.5, [1.0, 0.0], [1.0, 0.0])
+    # The answer wins in either place; in one of four verdicts nothing can be read, which counts half.
+    told = compared(item, [one, neither], [two, two])
+    assert (told["value"], told["orders"], told["scores"]) == (0.875, [0.75, 1.0], [1.0, None, 1.0, 1.0])
+    assert (told["verdict"], told["turned"]) == (one, two)

@@ -16,10 +16,10 @@ from webapp.experiments.models import Run
 from webapp.jobs.models import Job
 from webapp.jobs.weights import Moment
 from webapp.library.rubric_services import create_rubric
+from webapp.review.dry_run_results import dry_run_for
 from webapp.review.dry_run_services import start_dry_run
 from webapp.review.dry_runs import (
     bench_for,
-    dry_run_for,
     informative,
     kinds_of,
     paid,
@@ -126,8 +126,10 @@ def test_what_cannot_be_tried_is_refused_in_a_sentence(
     judge = Moment(run=run, step=0)
     with pytest.raises(ValueError, match="never shows the answer"):
         start_dry_run(actor=ada, run=run, judge=judge, kind="answer", template="Hm")
-    with pytest.raises(ValueError, match="compare two answers"):
+    with pytest.raises(ValueError, match="has no words of its own"):  # the starter was not taught to compare
         start_dry_run(actor=ada, run=run, judge=judge, kind="pair")
+    with pytest.raises(ValueError, match="has no stored pair"):
+        start_dry_run(actor=ada, run=run, judge=judge, kind="pair", template="{first} or {second}?")
     with pytest.raises(ValueError, match="no stored sample that was judged so"):
         start_dry_run(actor=ada, run=run, judge=judge, kind="question")
     with pytest.raises(PermissionDenied):

@@ -17,6 +17,7 @@ from training_core.play.step_log import StepLog
 from training_core.play.win_rates import sigmoid, table_of
 from training_core.rewards.closeness import share_in_place
 from training_core.rewards.tags import last_tag
+from training_core.rewards.verdicts import read_better
 from training_core.spec.judges import CurrentJudge, FrozenJudge
 from training_core.spec.learning import SamplingSpec
 from training_core.spec.preference_oracle import (
@@ -183,11 +184,11 @@ class Oracle:
         assert isinstance(self._spec, JudgeOracle)
         prompt = self._prompts.render("compare", question=question, first=shown[0].text, second=shown[1].text)
         verdicts = await play.say("judge", prompt, n=self._spec.verdicts, sampling=self._verdict_sampling)
-        read = [last_tag(verdict.text, "better") for verdict in verdicts]
+        read = [read_better(verdict.text) for verdict in verdicts]
         if log is not None:
-            for verdict in read:
-                log.count("judge/unreadable", verdict not in {"1", "2"})
-        return mean({"1": 1.0, "2": 0.0}.get(verdict or "", UNDECIDED) for verdict in read)
+            for prefers_first in read:
+                log.count("judge/unreadable", prefers_first is None)
+        return mean(UNDECIDED if prefers_first is None else float(prefers_first) for prefers_first in read)
 
 
 def _flat(pairs: Sequence[tuple[Candidate, Candidate]]) -> list[Candidate]:

@@ -148,22 +148,24 @@ class Graded(Block):
     question: Text
     answer: Text = ""
     """Empty where the question itself is judged."""
+    other: Text = ""
+    """The answer that it is compared with; empty where it is judged by itself."""
     right: bool | None = None
-    """The truth where it is known; never shown to the judge."""
+    """The truth where it is known, of a pair whether ``answer`` is the better one; never shown to the judge."""
 
 
 class RejudgeJob(Block):
-    """A judge grades given answers or questions, with the method's own prompt or an edited one."""
+    """A judge grades given answers or questions, or compares pairs, with the method's own prompt or an edited one."""
 
     kind: Literal["rejudge"] = "rejudge"
     judge: Weights
     items: Annotated[tuple[Graded, ...], Field(min_length=1, max_length=2000)]
-    asks: Literal["answer", "question", "vote"] = "answer"
+    asks: Literal["answer", "question", "pair", "vote"] = "answer"
     """The kind of rubric it is: which of the method's prompts it stands for, and how verdicts are read."""
     template: Annotated[str, Field(max_length=MAX_TEXT)] = ""
     """The judge's prompt with {question} and {answer}; empty takes the method's."""
     n: Annotated[int, Field(ge=1, le=16)] = 1
-    """Verdicts on each answer; their mean counts."""
+    """Verdicts on each answer, or on each order of a pair; their mean counts."""
     sampling: SamplingSpec = SamplingSpec(temperature=0.0, max_tokens=256)
     lenient: bool = False
     """Take the last number of a verdict without a score tag."""
@@ -174,6 +176,18 @@ class RejudgeJob(Block):
         problems = problems_of(RUBRICS[self.asks], self.template) if self.template else []
         if problems:
             raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_are_two(self) -> "RejudgeJob":
+        alone = next((item.id for item in self.items if bool(item.other) != (self.asks == "pair")), None)
+        if alone is not None:
+            wants = (
+                "needs another answer to compare with"
+                if self.asks == "pair"
+                else "has another answer, but asks is not pair"
+            )
+            raise ValueError(f"item {alone} {wants}")
         return self
 
 

@@ -98,11 +98,30 @@ def dry_run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         screen.say_json(done)
     else:
-        _show_dry_run(done)
+        (_show_pairs if done["pairs"] else _show_samples)(done)
+        told = f"Judged by {done['judge']} on samples of {done['run_name']}; nothing in any run changed."
+        screen.say(told, style="dim")
     return Exit.OK
 
 
-def _show_dry_run(done: Json) -> None:
+def _show_pairs(done: Json) -> None:
+    found = done["pairs"]
+    rows = screen.table("question", "first", "second", "better", "was", "now", "shown first", "shown second")
+    for line in found["lines"]:
+        better = {True: "first", False: "second", None: ""}[line["truth"]]
+        now = "not readable" if line["value"] is None else f"{_side(line['value'])}{' !' * line['flips']}"
+        texts = [_brief(line[name], 32) for name in ("question", "first", "second")]
+        orders = [_side(order) for order in line["orders"]]
+        rows.add_row(*screen.cells(*texts, better, _side(line["value_before"]), now, *orders))
+    screen.out.print(rows)
+    known = f"In line with the truth: {found['agreed']} of {found['num_compared']} before, "
+    screen.say(f"{known}{found['agree']} of {found['num_known']} now. {found['num_flips']} verdicts flip (!).")
+    if found["first_shown"] is not None:
+        turn = f"{found['num_contradict']} of {len(found['lines'])} turn with the order"
+        screen.say(f"{turn}; {found['first_shown']:.0%} of the verdicts are for the answer shown first.")
+
+
+def _show_samples(done: Json) -> None:
     found = done["outcome"]
     rows = screen.table("question", "answer", "truth", "was", "now", "reward was", "now ")
     for line in found["lines"]:
@@ -114,7 +133,6 @@ def _show_dry_run(done: Json) -> None:
     screen.out.print(rows)
     known = f"In line with the truth: {found['agreed']} before, {found['agree']} now, of {found['num_known']}. "
     screen.say(f"{known if found['num_known'] else ''}{found['num_flips']} of {len(found['lines'])} verdicts flip (!).")
-    screen.say(f"Judged by {done['judge']} on samples of {done['run_name']}; nothing in any run changed.", style="dim")
 
 
 def grade_again(arguments: argparse.Namespace) -> int:
@@ -184,6 +202,12 @@ def _judge(api: Api, arguments: argparse.Namespace, run: str) -> Json:
 
 def _word(value: float | None) -> str:
     return "" if value is None else f"{'accepts' if value >= 0.5 else 'refuses'} {value:.2f}"
+
+
+def _side(value: float | None) -> str:
+    """Which of two answers the chance that the first wins is for."""
+    word = "" if value is None else "first" if value > 0.5 else "second" if value < 0.5 else "undecided"
+    return word and f"{word} {value:.2f}"
 
 
 def _figure(value: float | None) -> str:

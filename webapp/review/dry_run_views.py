@@ -21,8 +21,9 @@ from webapp.jobs.selectors import job_state
 from webapp.jobs.weights import Moment, moment_of, read_key
 from webapp.library.rubrics import own_words, rubric_for
 from webapp.pages.requests import signed_in
+from webapp.review.dry_run_results import DryRun, dry_run_for
 from webapp.review.dry_run_services import start_dry_run
-from webapp.review.dry_runs import DryRun, dry_run_for, weighed_anew, weights_of
+from webapp.review.dry_runs import weighed_anew, weights_of
 from webapp.workspaces.selectors import can_edit, current_workspace, require_edit
 
 
@@ -113,6 +114,7 @@ def _of_job(request: HttpRequest, found: DryRun) -> HttpResponse:
         dry_run=found,
         state=job_state(found.job),
         outcome=found.outcome,
+        pairs=found.pairs,
         run=found.run,
         may_stop=can_edit(request.user, found.job.workspace),
     )

@@ -5,24 +5,18 @@ With a judge the samples are graded by a job; with other weights alone the rewar
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
-from uuid import UUID
+from typing import Any, Protocol, TypeVar
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Exists, OuterRef
-from django.http import Http404
+from django.db.models import Exists, OuterRef, Q
 
 from training_core.methods.registry import all_methods, find_method
 from training_core.spec.forms import form_of, walk
 from training_core.spec.jobs import Graded
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
-from webapp.jobs.choices import JobKind, JobStatus
-from webapp.jobs.models import Job
-from webapp.jobs.selectors import job_for
 from webapp.jobs.weights import Moment, moments_of
 from webapp.review.judged import judged_turns
 from webapp.review.models import ACCEPT_AT, Label, Verdict
@@ -37,7 +31,9 @@ MAX_SAMPLES = 150
 """The newest so many samples are looked through."""
 MAX_RUNS = 12
 JUDGED_TERM = {"answer": "judge", "question": "quality", "vote": "judge"}
-"""The reward term that the verdict of a kind of rubric is."""
+"""The reward term that the verdict of a kind of rubric is; a comparison of two answers is none."""
+TRIED = (*JUDGED_TERM, "pair")
+"""Kinds of rubric that a dry run can be made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +60,11 @@ class Stored:
         if self.truth is None:
             return 1 - abs(2 * self.value - 1)
         return abs(self.value - float(self.truth))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What the judge sees: equal ones need not be asked twice."""
+        return self.question, self.answer
 
     @property
     def graded(self) -> Graded:
@@ -168,6 +169,9 @@ def runs_to_try(user: User | AnonymousUser, workspace: Workspace, kind: str, *, 
     if kind == "vote":  # the votes on a turn are its value; nobody speaks as the judge
         voting = [method.slug for method in all_methods() if "vote" in kinds_of(method.slug)]
         return list(runs.filter(Exists(samples), experiment__method__in=voting)[:MAX_RUNS])
+    if kind == "pair":  # two answers that were compared, or of which one is right
+        compared = samples.filter(Q(num_pairs__gt=0) | Q(num_right__gt=0, num_wrong__gt=0))
+        return list(runs.filter(Exists(compared))[:MAX_RUNS])
     return list(runs.filter(Exists(samples.filter(roles__contains=[{"role": "judge"}])))[:MAX_RUNS])
 
 
@@ -181,8 +185,8 @@ class Bench:
 
 
 def bench_for(user: User | AnonymousUser, workspace: Workspace, kinds: Sequence[str], *, method: str = "") -> Bench:
-    """For the kinds of rubric that single samples can be tried with, and for ``weights``."""
-    tried = [kind for kind in kinds if kind in JUDGED_TERM or kind == "weights"]
+    """For kinds of rubric, and for ``weights``."""
+    tried = [kind for kind in kinds if kind in TRIED or kind == "weights"]
     runs = {run.pk: run for kind in tried for run in runs_to_try(user, workspace, kind, method=method)}
     listed = sorted(runs.values(), key=lambda run: run.created_at, reverse=True)[:MAX_RUNS]
     return Bench(kinds=tried, runs=listed, judges=[moment for run in listed for moment in moments_of(run)])
@@ -191,7 +195,7 @@ def bench_for(user: User | AnonymousUser, workspace: Workspace, kinds: Sequence[
 def kinds_of(slug: str) -> list[str]:
     """What can be tried of a method: its kinds of rubric, and its reward weights."""
     fields = (field for group in form_of(slug) for field in walk(group.fields))
-    rubrics = dict.fromkeys(each.rubric for each in fields if each.rubric in JUDGED_TERM)
+    rubrics = dict.fromkeys(each.rubric for each in fields if each.rubric in TRIED)
     return [*rubrics, *(["weights"] if find_method(slug).reward_weights else [])]
 
 
@@ -216,7 +220,7 @@ def stored_in(run: Run, kind: str, *, num_samples: int = MAX_SAMPLES) -> list[St
     if kind in {"answer", "question"}:
         index = index.filter(roles__contains=[{"role": "judge"}])
     seqs = list(index.values_list("seq", flat=True)[:num_samples])
-    people = _word_of_people(run)
+    people = word_of_people(run)
     found: list[Stored] = []
     for event in Event.objects.filter(run=run, seq__in=seqs).order_by("seq"):
         found += _stored(run, event, kind, people)
@@ -225,7 +229,7 @@ def stored_in(run: Run, kind: str, *, num_samples: int = MAX_SAMPLES) -> list[St
 
 def stored_by_ids(run: Run, ids: Iterable[str], kind: str) -> dict[str, Stored]:
     """The turns that a job was given, as they stand in the run now."""
-    wanted, people = set(ids), _word_of_people(run)
+    wanted, people = set(ids), word_of_people(run)
     seqs = {int(each.partition("/")[0]) for each in wanted}
     events = Event.objects.filter(run=run, seq__in=seqs)
     return {each.id: each for event in events for each in _stored(run, event, kind, people) if each.id in wanted}
@@ -263,7 +267,7 @@ def _stored(run: Run, event: Event, kind: str, people: Mapping[tuple[str, int], 
     return found
 
 
-def _word_of_people(run: Run) -> dict[tuple[str, int], bool]:
+def word_of_people(run: Run) -> dict[tuple[str, int], bool]:
     """By episode and turn, what most people say; nothing where they are divided."""
     clear = Verdict.objects.filter(run=run, withdrawn_at=None).exclude(label=Label.UNCLEAR)
     votes: Counter[tuple[str, int]] = Counter()
@@ -272,12 +276,28 @@ def _word_of_people(run: Run) -> dict[tuple[str, int], bool]:
     return {place: balance > 0 for place, balance in votes.items() if balance}
 
 
-def informative(stored: Iterable[Stored], num: int = NUM) -> list[Stored]:
+class Disputed(Protocol):
+    """What can be ranked by how far a judge was from the truth about it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def texts(self) -> tuple[str, ...]: ...
+    @property
+    def dispute(self) -> float: ...
+
+
+Each = TypeVar("Each", bound=Disputed)
+
+
+def informative(stored: Iterable[Each], num: int = NUM) -> list[Each]:
     """The half the judge was most at odds with the truth about, or most undecided; the rest evenly from there to where it agreed.
 
     So a change that mends the disputed ones and spoils the others is seen. Equal turns count once, the newest of them.
     """
-    different = {(each.question, each.answer): each for each in stored}
+    different = {each.texts: each for each in stored}
     ranked = sorted(different.values(), key=lambda each: (-each.dispute, -each.step, each.id))
     first, rest = ranked[: num // 2], ranked[num // 2 :]
     left = min(num - len(first), len(rest))
@@ -343,64 +363,3 @@ def _most_changed(lines: Sequence[Line]) -> list[Line]:
         by_role.setdefault(line.stored.role, {}).setdefault((line.stored.question, line.stored.answer), line)
     turns = zip_longest(*(found.values() for found in by_role.values()))
     return [line for turn in turns for line in turn if line is not None][:NUM]
-
-
-@dataclass(frozen=True)
-class DryRun:
-    """A job that grades stored samples, and what came of it."""
-
-    job: Job
-    run: Run
-    note: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def kind(self) -> str:
-        return str(self.job.payload.get("asks", "answer"))
-
-    @property
-    def judge(self) -> str:
-        return str(self.job.payload["judge"]["name"])
-
-    @cached_property
-    def outcome(self) -> Outcome | None:
-        """None until the job has succeeded."""
-        if self.job.status != JobStatus.SUCCEEDED or self.job.result is None:
-            return None
-        told = {str(item["id"]): item for item in self.job.result.get("items", ())}
-        stored = stored_by_ids(self.run, told, self.kind)
-        lines = [self._line(stored[key], item) for key, item in told.items() if key in stored]
-        before = [line.stored.sum.reward for line in lines if line.stored.sum]
-        after = [line.reward for line in lines if line.reward is not None]
-        return Outcome(
-            lines=lines,
-            is_judged=True,
-            mean_before=sum(before) / len(before) if before else None,
-            mean_after=sum(after) / len(after) if after else None,
-        )
-
-    def _line(self, stored: Stored, item: Mapping[str, Any]) -> Line:
-        is_read = any(score is not None for score in item["scores"])
-        value = float(item["value"])
-        parts, reward = paid(
-            stored, self.run.spec, self.note.get("weights") or {}, term=JUDGED_TERM[self.kind], value=value
-        )
-        return Line(
-            stored=stored,
-            value=value if is_read else None,
-            is_read=is_read,
-            verdict=str(item["verdict"]),
-            parts=parts,
-            reward=reward,
-        )
-
-
-def dry_run_for(user: User | AnonymousUser, job_id: UUID) -> DryRun:
-    """The dry run that a job is, or 404."""
-    job = job_for(user, job_id)
-    note = job.note.get("dry_run")
-    if job.kind != JobKind.REJUDGE or not isinstance(note, dict):
-        raise Http404("There is no such dry run.")
-    run = Run.objects.visible_to(user).filter(pk=note["run"]).select_related("experiment__workspace").first()
-    if run is None:
-        raise Http404("The run of this dry run is gone.")
-    return DryRun(job, run, note)

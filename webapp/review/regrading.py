@@ -14,6 +14,7 @@ from training_core.play.prompts import prompts_of
 from training_core.spec.experiment import ExperimentSpec
 from training_core.spec.io import parse_spec
 from training_core.spec.jobs import Graded
+from training_core.spec.rubrics import RUBRICS
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.review.dry_runs import JUDGED_TERM, weighed_terms
@@ -103,12 +104,13 @@ def given_in_set(workspace: Workspace, subject: str) -> list[Given]:
     ]
 
 
-def own_prompt(spec: dict[str, Any]) -> str:
-    """How the method of a spec asks its judge, with {question} and {answer}; empty where it has no such prompt."""
+def own_prompt(spec: dict[str, Any], kind: str = "answer") -> str:
+    """How a spec asks its judge, with {question}, {answer} and the like in their places; empty where it has no such prompt."""
     parsed: ExperimentSpec = parse_spec(spec)
     style = "starter" if parsed.model.is_starter else "chat"
     try:
-        return prompts_of(parsed, style).render("judge", question="{question}", answer="{answer}")
+        places = {name: f"{{{name}}}" for name in RUBRICS[kind].places}
+        return prompts_of(parsed, style).render(RUBRICS[kind].prompt, **places)
     except (KeyError, ValueError):
         return ""
 

@@ -1,4 +1,4 @@
-"""Dry runs: ten stored samples of a run judged anew in the words of a rubric, beside what was."""
+"""Dry runs: ten stored samples of a run, or ten pairs, judged anew in the words of a rubric, beside what was."""
 
 from typing import Any
 from uuid import UUID
@@ -19,8 +19,8 @@ from webapp.jobs.choices import JobStatus
 from webapp.jobs.selectors import job_state
 from webapp.jobs.weights import Moment, moment_of
 from webapp.library.rubrics import numbered, rubric_for
+from webapp.review.dry_run_results import DryRun, dry_run_for
 from webapp.review.dry_run_services import start_dry_run
-from webapp.review.dry_runs import DryRun, dry_run_for
 
 
 class WeightsInput(serializers.Serializer[Any]):
@@ -79,6 +79,49 @@ class OutcomeSerializer(serializers.Serializer[Any]):
     reward_mean = serializers.FloatField(source="mean_after", allow_null=True)
 
 
+class PairSerializer(serializers.Serializer[Any]):
+    """Two stored answers to one question, how they were compared and how the judge compares them now.
+
+    Numbers are the chance that the first beats the second; the judge sees the two in both orders.
+    """
+
+    seq = serializers.IntegerField(source="stored.seq", help_text="The sample, to read it in full.")
+    step = serializers.IntegerField(source="stored.step")
+    question = serializers.CharField(source="stored.question")
+    first = serializers.CharField(source="stored.first")
+    second = serializers.CharField(source="stored.second")
+    truth = serializers.BooleanField(
+        source="stored.truth", allow_null=True, help_text="Whether the first is the better one, if known."
+    )
+    by_people = serializers.BooleanField(source="stored.by_people", help_text="The truth is most people's word.")
+    value_before = serializers.FloatField(
+        source="stored.value", allow_null=True, help_text="null where nobody compared them."
+    )
+    value = serializers.FloatField(allow_null=True, help_text="Now, over both orders; null where nothing can be read.")
+    orders = serializers.ListField(
+        child=serializers.FloatField(), help_text="Now: with the first shown first, and with it shown second."
+    )
+    flips = serializers.BooleanField()
+    contradicts = serializers.BooleanField(help_text="It prefers another answer when the two change places.")
+    verdict = serializers.CharField(help_text="What the judge wrote now with the first shown first.")
+    turned = serializers.CharField(help_text="And with it shown second.")
+
+
+class PairOutcomeSerializer(serializers.Serializer[Any]):
+    lines = PairSerializer(many=True)
+    num_known = serializers.IntegerField(help_text="Pairs whose better answer is known.")
+    num_compared = serializers.IntegerField(help_text="Of those, compared before.")
+    agreed = serializers.IntegerField(help_text="Of those, in line with the truth.")
+    agree = serializers.IntegerField(help_text="Of the known ones, in line with the truth now.")
+    num_flips = serializers.IntegerField()
+    num_contradict = serializers.IntegerField(help_text="Pairs whose verdict turns with the order.")
+    num_unread = serializers.IntegerField()
+    first_shown = serializers.FloatField(
+        allow_null=True,
+        help_text="Share of the verdicts for the answer shown first; 1/2 where its place does not count.",
+    )
+
+
 class DryRunSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField(source="job.pk", help_text="It is a job; /jobs/<id>/cancel/ stops it.")
     kind = serializers.CharField(help_text="The kind of rubric.")
@@ -88,7 +131,8 @@ class DryRunSerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(source="job.status", choices=JobStatus.choices)
     text = serializers.SerializerMethodField(help_text="How far it is, or why it waits.")
     error = serializers.CharField(source="job.error", help_text="Why it failed, in a sentence.")
-    outcome = OutcomeSerializer(allow_null=True, help_text="null until it has succeeded.")
+    outcome = OutcomeSerializer(allow_null=True, help_text="null until it has succeeded, and of pairs.")
+    pairs = PairOutcomeSerializer(allow_null=True, help_text="The same of a rubric that compares two answers.")
 
     def get_text(self, found: DryRun) -> str:
         return str(job_state(found.job)["text"])
