@@ -133,7 +133,14 @@ def test_a_rubric_is_written_and_edited_on_its_pages(client, workspace, ada):
     assert (refused.status_code, "{x} is not known here" in refused.text) == (422, True)
     client.post(reverse("save_rubric_version", args=[rubric_id]), {"text": f"{STRICT} Now.", "note": "sooner"})
     assert "sooner" in client.get(reverse("rubrics")).text
-    words = client.get(reverse("again_words"), {"rubric_version": versions_in(workspace)[0].pk}).text
+    client.post(reverse("save_rubric_version", args=[rubric_id]), {"text": f"{STRICT} Soon."})
+    compare = {"before": "1", "after": "3"}
+    assert "The very same text" not in client.get(made.url, compare).text
+    found = client.get(made.url, compare).context["comparison"]
+    assert (found.before.number, [piece.text for piece in found.right if piece.differs]) == (1, [" Soon."])
+    assert "The very same text" in client.get(made.url, compare | {"before": "3"}).text
+    assert client.get(made.url, compare | {"before": "9"}).context["comparison"] is None
+    words = client.get(reverse("again_words"), {"rubric_version": versions_in(workspace)[1].pk}).text
     assert f"{STRICT} Now." in words.replace("&lt;", "<").replace("&gt;", ">")
 
 

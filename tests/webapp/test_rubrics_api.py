@@ -166,6 +166,7 @@ def test_the_command_line_keeps_tries_and_grades_with_rubrics(
     assert "Strict" in kumite("rubrics", "--kind", "answer")
     assert kumite("rubric", "Strict", "--version", "1") == f"{STRICT}\n"
     assert kumite("rubric", "Strict") == f"{STRICT} Now.\n"
+    assert f"-{STRICT}\n+{STRICT} Now.\n" in kumite("rubric", "Strict", "--against", "1")
     assert "no version 3" in kumite("rubric", "Strict", "--version", "3", expect=Exit.NOT_FOUND)
     with worker(grades):
         told = kumite("dry-run", "Strict", "last")

@@ -25,6 +25,7 @@ def add_library(commands: Any) -> None:
     again = added("grade-again", "Let a run's newest answers be judged again, outside the run.", "grade_again")
     for parser in (read, save, retire, dry):
         parser.add_argument("name", metavar="NAME", help="the rubric's name")
+    read.add_argument("--against", type=positive, metavar="N", help="print what differs from version N")
     save.add_argument("file", metavar="FILE", help="file with the text; - reads standard input")
     save.add_argument("--kind", choices=KINDS, help="what a new one does")
     save.add_argument("--note", default="", help="what changed and what for")

@@ -1,6 +1,7 @@
 """Commands about how judges are asked: rubrics, dry runs of them, grading again."""
 
 import argparse
+from difflib import unified_diff
 from typing import Any
 
 from webapp.cli import screen
@@ -39,6 +40,12 @@ def rubric(arguments: argparse.Namespace) -> int:
         screen.say_json(found)
         return Exit.OK
     version = _version(found, arguments.version)
+    if arguments.against:
+        before = _version(found, arguments.against)
+        names = f"{found['name']} {before['number']}", f"{found['name']} {version['number']}"
+        texts = before["text"].splitlines(), version["text"].splitlines()
+        screen.say("\n".join(unified_diff(*texts, *names, lineterm="")) or "The very same text.")
+        return Exit.OK
     rows = screen.table("version", "used", "by", "saved", "note")
     for each in found["versions"]:
         by, saved = each["created_by"] and each["created_by"]["name"], screen.ago(each["created_at"])
@@ -110,12 +117,13 @@ def _show_pairs(done: Json) -> None:
     for line in found["lines"]:
         better = {True: "first", False: "second", None: ""}[line["truth"]]
         now = "not readable" if line["value"] is None else f"{_side(line['value'])}{' !' * line['flips']}"
-        texts = [_brief(line[name], 32) for name in ("question", "first", "second")]
-        orders = [_side(order) for order in line["orders"]]
+        texts = [_brief(line[name], 32) for name in ("question", "first_read", "second_read")]
+        orders = ["" if line["value"] is None else _side(order) for order in line["orders"]]
         rows.add_row(*screen.cells(*texts, better, _side(line["value_before"]), now, *orders))
     screen.out.print(rows)
-    known = f"In line with the truth: {found['agreed']} of {found['num_compared']} before, "
-    screen.say(f"{known}{found['agree']} of {found['num_known']} now. {found['num_flips']} verdicts flip (!).")
+    before = f"{found['agreed']} of {found['num_compared']} before, " if found["num_compared"] else ""
+    known = f"In line with the truth: {before}{found['agree']} of {found['num_known']} now. "
+    screen.say(f"{known if found['num_known'] else ''}{found['num_flips']} verdicts flip (!).")
     if found["first_shown"] is not None:
         turn = f"{found['num_contradict']} of {len(found['lines'])} turn with the order"
         screen.say(f"{turn}; {found['first_shown']:.0%} of the verdicts are for the answer shown first.")

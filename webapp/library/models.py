@@ -160,6 +160,11 @@ class RubricVersion(models.Model):
         return f"{self.rubric}, version {self.number}"
 
     @property
+    def label(self) -> str:
+        """``Version 2``, where its rubric is known."""
+        return f"Version {self.number}"
+
+    @property
     def in_spec(self) -> dict[str, Any]:
         """As a spec holds it."""
         return {"text": self.text, "name": self.rubric.name, "version": self.number, "digest": self.digest}

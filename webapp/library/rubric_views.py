@@ -12,6 +12,7 @@ from training_core.spec.rubrics import RUBRICS
 from webapp.library import rubric_services as services
 from webapp.library.rubrics import (
     MAX_USES,
+    comparison_of,
     kind_words,
     num_uses_in,
     openings,
@@ -91,6 +92,7 @@ def _page(request: HttpRequest, rubric_id: UUID, *, error: str = "", text: str =
         "kind": kind_words(found.kind),
         "versions": versions,
         "newest": versions[0].version,
+        "comparison": comparison_of(versions, request.GET.get("before", ""), request.GET.get("after", "")),
         "text": text or versions[0].version.text,
         "note": note,
         "error": error,

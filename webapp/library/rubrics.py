@@ -53,6 +53,20 @@ class ShownVersion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two versions side by side, cut into pieces of which some differ."""
+
+    before: RubricVersion
+    after: RubricVersion
+    left: list[Piece]
+    right: list[Piece]
+
+    @property
+    def is_same(self) -> bool:
+        return self.before.text == self.after.text
+
+
+@dataclass(frozen=True, kw_only=True)
 class Use:
     """A run that was started with a version, or answers that were graded again with one."""
 
@@ -128,6 +142,16 @@ def shown_versions(rubric: Rubric, uses: Sequence[Use]) -> list[ShownVersion]:
             )
         )
     return shown[::-1]
+
+
+def comparison_of(shown: Sequence[ShownVersion], before: str, after: str) -> Comparison | None:
+    """Any two versions, named by their numbers; None where one of them is not there."""
+    versions = {str(each.version.number): each.version for each in shown}
+    if before not in versions or after not in versions:
+        return None
+    one, other = versions[before], versions[after]
+    left, right = difference(one.text, other.text)
+    return Comparison(before=one, after=other, left=left, right=right)
 
 
 def uses_of(rubric: Rubric) -> list[Use]:

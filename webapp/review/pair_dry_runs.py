@@ -39,7 +39,8 @@ class StoredPair:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return self.question, self.first, self.second
+        """Without the order: a judge is asked both ways."""
+        return self.question, *sorted((self.first, self.second))
 
     @property
     def dispute(self) -> float:

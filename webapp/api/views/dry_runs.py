@@ -90,6 +90,8 @@ class PairSerializer(serializers.Serializer[Any]):
     question = serializers.CharField(source="stored.question")
     first = serializers.CharField(source="stored.first")
     second = serializers.CharField(source="stored.second")
+    first_read = serializers.CharField(source="stored.first_read", help_text="What was read out of it.")
+    second_read = serializers.CharField(source="stored.second_read")
     truth = serializers.BooleanField(
         source="stored.truth", allow_null=True, help_text="Whether the first is the better one, if known."
     )
