@@ -241,6 +241,8 @@ SPECTACULAR_SETTINGS = {
         "JobStatus": "webapp.jobs.choices.JobStatus",
         "JobKind": "webapp.jobs.choices.JobKind",
         "MemberRole": "webapp.workspaces.choices.MemberRole",
+        "ChannelKind": "webapp.notices.choices.ChannelKind",
+        "NoticeKind": "webapp.notices.choices.NoticeKind",
         "RubricKind": "webapp.api.views.rubrics.KINDS",
     },
     "POSTPROCESSING_HOOKS": [

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from tests.factories import START_T, make_experiment, make_run, tell
+from tests.webapp.test_api import Script, error_of
 from webapp.accounts.models import User
 from webapp.experiments.models import Run
 from webapp.notices.models import AlertRule, Notice
@@ -106,3 +107,33 @@ def test_lines_are_drawn_and_removed_on_the_page_of_notices(client: Client, run:
     client.force_login(cyn)  # a run she may not see is none she can draw a line for
     assert client.post("/notices/rules/", asked).status_code == 422
     assert not AlertRule.objects.exists()
+
+
+def test_a_script_draws_lists_and_removes_lines_and_channels(ada: User, ben: User, run: Run, settings: Any) -> None:
+    settings.WEBHOOK_PRIVATE = True
+    api, other = Script(ada), Script(ben)
+    drawn = api("post", "alert-rules/", {"metric": METRIC, "side": "below", "threshold": 0.3, "run": str(run.pk)})
+    assert (drawn.status_code, drawn.json()["lasting"], drawn.json()["run"]) == (201, 3, str(run.pk))
+    assert [each["id"] for each in api("get", "alert-rules/").json()] == [drawn.json()["id"]]
+    assert other("get", "alert-rules/").json() == []
+    assert other("delete", f"alert-rules/{drawn.json()['id']}/").status_code == 404
+    body = {"metric": METRIC, "side": "beside", "threshold": "inf", "lasting": 0}
+    wrong = error_of(api("post", "alert-rules/", body))[2]
+    assert [each["path"] for each in wrong] == ["side", "threshold", "lasting"]
+    assert api("delete", f"alert-rules/{drawn.json()['id']}/").status_code == 204
+
+    hook = {"kind": "webhook", "address": "http://127.0.0.1:9/chat", "kinds": ["failed", "alert"]}
+    made = api("post", "channels/", hook).json()
+    assert (made["scope"], made["kinds"], len(made["signing_key"])) == ("mine", ["alert", "failed"], 48)
+    (listed,) = api("get", "channels/").json()
+    assert (listed["address"], "signing_key" in listed) == (hook["address"], False)
+    assert "already" in error_of(api("post", "channels/", hook))[1]
+    assert api("delete", f"channels/{made['id']}/").status_code == 204
+
+    measured(run, 0.2, 0.2)
+    rule(ada)
+    visit_runs()
+    (told_of,) = api("get", "notices/?unread=true").json()["results"]
+    assert (told_of["kind"], told_of["run"]) == ("alert", str(run.pk))
+    assert api("post", "notices/read/", {"up_to": told_of["id"]}).status_code == 204
+    assert api("get", "notices/?unread=true").json()["results"] == []

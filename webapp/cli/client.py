@@ -53,6 +53,9 @@ class Api:
     def patch(self, path: str, body: Json) -> Any:
         return self._ask("PATCH", path, json=body)
 
+    def put(self, path: str, body: Json) -> Any:
+        return self._ask("PUT", path, json=body)
+
     def delete(self, path: str, **query: Any) -> None:
         self._ask("DELETE", path, params=query)
 
@@ -78,6 +81,15 @@ class Api:
             if limit <= 0 or not page["next"]:
                 return
             page = self._ask("GET", page["next"])
+
+    def workspace(self, slug: str) -> str:
+        """The slug, or that of the only workspace one belongs to."""
+        slugs = [slug] if slug else [str(each["slug"]) for each in self.pages("workspaces/", limit=2)]
+        if len(slugs) != 1:
+            raise CliError(
+                "Say in which workspace with --workspace: you belong to several, or to none.", Exit.WRONG_INPUT
+            )
+        return slugs[0]
 
     def run_id(self, text: str) -> str:
         """The id of a run named by its id, the beginning of its id, or ``last``."""

@@ -210,21 +210,13 @@ def import_files(arguments: argparse.Namespace) -> int:
 def example(arguments: argparse.Namespace) -> int:
     """Lay the example out in a workspace, or take it away."""
     with Api(load_config()) as api:
-        slugs = (
-            [arguments.workspace]
-            if arguments.workspace
-            else [each["slug"] for each in api.pages("workspaces/", limit=2)]
-        )
-        if len(slugs) != 1:
-            raise CliError(
-                "Say in which workspace with --workspace: you belong to several, or to none.", Exit.WRONG_INPUT
-            )
+        workspace = api.workspace(arguments.workspace)
         if arguments.remove:
-            api.delete(f"workspaces/{slugs[0]}/example/")
-            screen.say(f"The example is gone from {slugs[0]}.")
+            api.delete(f"workspaces/{workspace}/example/")
+            screen.say(f"The example is gone from {workspace}.")
             return Exit.OK
-        runs = api.post(f"workspaces/{slugs[0]}/example/")["runs"]
-        screen.say(f"{len(runs)} finished runs stand in {slugs[0]}. Look at the first: {api.url}/runs/{runs[0]}/")
+        runs = api.post(f"workspaces/{workspace}/example/")["runs"]
+        screen.say(f"{len(runs)} finished runs stand in {workspace}. Look at the first: {api.url}/runs/{runs[0]}/")
     return Exit.OK
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from webapp.cli.arguments import command, positive, remote, with_run
 from webapp.cli.errors import CliError, Exit
 from webapp.cli.library_arguments import add_library
+from webapp.cli.team_arguments import add_team
 
 EPILOG = """\
 A RUN is a run's id, the first characters of it, or 'last'.
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_jobs(commands)
     add_library(commands)
     _add_reading(commands)
+    add_team(commands)
     return parser
 
 

@@ -42,7 +42,7 @@ def can_edit(user: User | AnonymousUser, workspace: Workspace) -> bool:
 
 
 def can_manage(user: User | AnonymousUser, workspace: Workspace) -> bool:
-    """May add, change and remove members."""
+    """May add, change and remove members and secrets."""
     membership = membership_of(user, workspace)
     return membership is not None and membership.role == MemberRole.OWNER
 
@@ -56,7 +56,7 @@ def require_edit(user: User | AnonymousUser, workspace: Workspace) -> None:
 
 def require_manage(user: User | AnonymousUser, workspace: Workspace) -> None:
     if not can_manage(user, workspace):
-        raise PermissionDenied(f"Only owners of {workspace} manage its members. Ask one of them.")
+        raise PermissionDenied(f"Only owners of {workspace} manage its members and secrets. Ask one of them.")
 
 
 def members_of(workspace: Workspace) -> QuerySet[Membership]:
