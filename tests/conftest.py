@@ -86,6 +86,7 @@ _TOGETHER = {
     "tests/vllm/": "vllm",
     "tests/faults/test_up.py": "up",
     "tests/core/test_starter.py::test_the_taught_": "starter",
+    "tests/core/test_distributed.py": "distributed",
 }
 
 

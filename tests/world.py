@@ -28,7 +28,7 @@ from webapp.notices.models import AlertRule, Channel
 from webapp.orders.services import change_pool
 from webapp.reports.services import create_report, create_report_link
 from webapp.review.services import add_comment, give_verdict, grade_run_again, make_calibration_set
-from webapp.sources.services import keep_code
+from webapp.sources.services import keep
 from webapp.workspaces.models import Workspace
 from webapp.workspaces.vault import set_secret
 
@@ -46,7 +46,7 @@ def make_world(*, ada: User, ben: User, workspace: Workspace) -> dict[str, Any]:
     """One of everything, all of it ada's, by the names that addresses call it; ``ARTIFACTS_DIR`` is a folder of the tests."""
     User.objects.create_user("dora@example.org")
     experiment = make_experiment(workspace, ada)
-    run = make_run(experiment, code=keep_code("mae"))
+    run = make_run(experiment, code={"version": keep({"mae.py": "lr = 2\n", "train.py": "lr = 2\n"}), "file": "mae.py"})
     tell(run, mae_events(3))
     token, _ = create_token(user=ada, name="ada's")
     link, share_secret = create_share_link(actor=ada, run_id=run.pk)

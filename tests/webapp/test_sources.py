@@ -102,6 +102,9 @@ def test_long_files_are_named_and_not_laid_side_by_side() -> None:
     (each,) = file_differences({"long.py": "x\n" * 7000}, {"long.py": "y\n" * 7000})
     assert (each.lines, each.num_added) == ((), 0)
     assert "more than 6,000 lines" in each.why_hidden
+    one, two, three = file_differences({f"{name}.py": f"{name}\n" * 2000 for name in "abc"}, {})
+    assert (len(one.lines), len(two.lines), three.lines, three.num_removed) == (2000, 2000, (), 2000)
+    assert "Too many lines differ" in three.why_hidden
 
 
 def test_compare_says_how_many_files_differ_and_leads_to_the_lines(client: Client, two: tuple[Run, Run]) -> None:

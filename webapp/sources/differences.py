@@ -1,14 +1,14 @@
 """Which files differ between two versions of code, and in which lines."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher, unified_diff
 
 CONTEXT = 3
 MAX_LINES = 6_000
 """Longer files are named, but not laid side by side."""
-MAX_SHOWN = 200
-"""Files whose lines are shown; further ones are named."""
+MAX_SHOWN = 5_000
+"""Lines that are shown in all; files beyond them are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +29,10 @@ class FileDifference:
     change: str
     """changed, added or removed."""
     lines: tuple[Line, ...]
+    num_added: int = 0
+    num_removed: int = 0
     why_hidden: str = ""
     """Why its lines are not shown; empty where they are."""
-
-    @property
-    def num_added(self) -> int:
-        return sum(line.kind == "added" for line in self.lines)
-
-    @property
-    def num_removed(self) -> int:
-        return sum(line.kind == "removed" for line in self.lines)
 
 
 def differing(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
@@ -50,11 +44,17 @@ def file_differences(
     before: Mapping[str, str], after: Mapping[str, str], *, first: Sequence[str] = ()
 ) -> list[FileDifference]:
     """Line by line; both sides map the paths that differ to their texts. Those named by ``first`` lead."""
-    paths = sorted(before.keys() | after.keys(), key=lambda path: (path not in first, path))
-    return [
-        _file_difference(path, before.get(path), after.get(path), is_shown=place < MAX_SHOWN)
-        for place, path in enumerate(paths)
-    ]
+    found: list[FileDifference] = []
+    num_lines = 0
+    for path in sorted(before.keys() | after.keys(), key=lambda path: (path not in first, path)):
+        each = _file_difference(path, before.get(path), after.get(path))
+        num_lines += len(each.lines)
+        if num_lines > MAX_SHOWN and found:
+            each = replace(
+                each, lines=(), why_hidden="Too many lines differ to show them all; kumite diff prints them."
+            )
+        found.append(each)
+    return found
 
 
 def unified(path: str, before: str | None, after: str | None) -> str:
@@ -65,21 +65,15 @@ def unified(path: str, before: str | None, after: str | None) -> str:
     return "".join(piece if piece.endswith("\n") else f"{piece}\n\\ No newline at end of file\n" for piece in pieces)
 
 
-def _file_difference(path: str, before: str | None, after: str | None, *, is_shown: bool) -> FileDifference:
+def _file_difference(path: str, before: str | None, after: str | None) -> FileDifference:
     change = "added" if before is None else "removed" if after is None else "changed"
     left, right = _lines(before), _lines(after)
-    if not is_shown:
-        return FileDifference(
-            path=path, change=change, lines=(), why_hidden="There are too many files to show them all."
-        )
     if max(len(left), len(right)) > MAX_LINES:
-        return FileDifference(
-            path=path,
-            change=change,
-            lines=(),
-            why_hidden=f"It has more than {MAX_LINES:,} lines; download both versions.",
-        )
-    return FileDifference(path=path, change=change, lines=tuple(_walk(left, right)))
+        why = f"It has more than {MAX_LINES:,} lines; download both versions."
+        return FileDifference(path=path, change=change, lines=(), why_hidden=why)
+    lines = tuple(_walk(left, right))
+    num_added, num_removed = (sum(line.kind == kind for line in lines) for kind in ("added", "removed"))
+    return FileDifference(path=path, change=change, lines=lines, num_added=num_added, num_removed=num_removed)
 
 
 def _walk(left: Sequence[str], right: Sequence[str]) -> Iterator[Line]:
