@@ -1,5 +1,6 @@
 """The HTTP API from end to end: what scripts can do, and how they are told what is wrong."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -321,6 +322,36 @@ def test_samples_are_listed_and_read_in_full(api: Script, told: Run) -> None:
     assert first["data"]["turns"][0]["role"] == "proposer"
     assert api("get", f"{path}?show=kept&role=judge&search=what").json()["results"]
     assert api("get", f"{path}999999/").status_code == 404
+
+
+def test_samples_are_narrowed_and_ordered_as_on_the_page(api: Script, told: Run) -> None:
+    path = f"runs/{told.pk}/samples/"
+    proposals = api("get", f"{path}?kind=proposal&limit=200").json()["results"]
+    assert {each["kind"] for each in proposals} == {"proposal"}
+    best = api("get", f"{path}?order=best&limit=3").json()
+    rewards = [each["reward_mean"] for each in best["results"]]
+    assert (rewards, best["next_before"], best["next_offset"]) == (sorted(rewards, reverse=True), None, 3)
+    after = api("get", f"{path}?order=best&limit=3&offset=3").json()["results"]
+    assert rewards[-1] >= after[0]["reward_mean"]
+    assert not {each["seq"] for each in best["results"]} & {each["seq"] for each in after}
+    least = api("get", f"{path}?reward_from={rewards[-1]}&order=worst").json()["results"]
+    assert least[0]["reward_mean"] >= rewards[-1]
+    assert error_of(api("get", f"{path}?order=best&before=9"))[2] == [
+        {"path": "before", "message": "The order best goes on with offset."}
+    ]
+    assert error_of(api("get", f"{path}?kind=poem"))[2][0]["path"] == "kind"
+    lines = b"".join(api("get", f"runs/{told.pk}/export/?what=samples&form=jsonl&kind=proposal"))
+    assert {json.loads(line)["seq"] for line in lines.splitlines()} == {each["seq"] for each in proposals}
+
+
+def test_a_search_goes_through_all_runs(api: Script, told: Run, cyn: User) -> None:
+    assert "Say what you look for" in error_of(api("get", "samples/"))[1]
+    found = api("get", "samples/?search=what").json()
+    assert found["results"][0]["run"] == str(told.pk)
+    assert "what" in found["results"][0]["snippet"]["text"].lower()
+    assert (found["count"] > 30, found["next_page"], len(found["results"])) == (True, 2, 30)
+    assert api("get", "samples/?search=what&workspace=nowhere").json()["count"] == 0
+    assert Script(cyn)("get", "samples/?search=what").json()["results"] == []
 
 
 def test_evaluations_checkpoints_and_logs_are_read(api: Script, told: Run) -> None:

@@ -23,7 +23,7 @@ import kumite as recorder
 from tests.factories import mae_events, make_experiment, make_run, points_of, tell
 from webapp.accounts.models import User
 from webapp.accounts.services import create_token
-from webapp.cli import follow, screen
+from webapp.cli import arguments, follow, screen
 from webapp.cli.config import config_path
 from webapp.cli.errors import Exit
 from webapp.cli.main import main
@@ -35,6 +35,7 @@ from webapp.fleet.models import Worker
 from webapp.jobs.folders import job_folder
 from webapp.jobs.services import JobClaim, claim_job, finish_job
 from webapp.sources.services import keep
+from webapp.telemetry import finding
 from webapp.workspaces.models import Workspace
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -291,11 +292,32 @@ def test_everything_a_run_measured_is_saved_as_a_file(told: Run, kumite: Termina
     assert [row["step"] for row in rows if row["reward/solver"]] == [str(step) for step in range(1, 21)]
 
 
+def test_what_is_offered_for_narrowing_is_what_the_page_offers() -> None:
+    assert (tuple(finding.SHOW), tuple(finding.KINDS)) == (arguments.SHOW, arguments.SAMPLE_KINDS)
+    assert tuple(finding.ORDERS) == arguments.ORDERS
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_metrics_and_methods_are_told_as_json(told: Run, kumite: Terminal) -> None:
+    assert "reward/solver" in json.loads(kumite("metrics", "last", "--json"))
+    series = json.loads(kumite("metrics", "last", "--name", "reward/solver", "--json"))
+    assert len(series["reward/solver"]["values"]) == 20
+    assert "mae" in [each["slug"] for each in json.loads(kumite("methods", "--json"))]
+
+
 @pytest.mark.usefixtures("signed_in")
 def test_samples_are_listed_and_read(told: Run, kumite: Terminal) -> None:
     listed = kumite("samples", "last", "--limit", "3")
     assert listed.count("What is") == 3
     seq = listed.splitlines()[1].split()[0]
+    found = json.loads(kumite("samples", "last", "--kind", "proposal", "--order", "best", "--limit", "5", "--json"))
+    assert ({each["kind"] for each in found}, len(found)) == ({"proposal"}, 5)
+    rewards = [each["reward_mean"] for each in found]
+    assert rewards == sorted(rewards, reverse=True)
+    assert "Proposer" in kumite("search", "what", "--min-reward", "0", "--limit", "2")
+    assert json.loads(kumite("search", "what", "--json", "--limit", "1"))[0]["run"] == str(told.pk)
+    assert "No sample fits" in kumite("search", "nowhere-to-be-found")
+    assert json.loads(kumite("samples", "last", "--seq", seq, "--json"))["seq"] == int(seq)
     read = kumite("samples", "last", "--seq", seq)
     assert "solver, reward" in read
     assert "<answer>" in read

@@ -19,6 +19,9 @@ from webapp.exports.event_files import crc32c, masked_crc, record, scalars
 from webapp.exports.parquet import parquet
 from webapp.exports.rows import point_rows
 from webapp.exports.services import export
+from webapp.review.models import Mark
+from webapp.telemetry.finding import SampleFilter
+from webapp.telemetry.selectors import samples
 from webapp.workspaces.models import Workspace
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +74,34 @@ def test_every_sample_is_in_the_export(workspace: Workspace, ada: User) -> None:
     lines = [json.loads(line) for line in content([run], what="samples", form="jsonl").splitlines()]
     assert len(lines) == run.events.filter(kind="sample").count() == 600
     assert lines[0]["turns"]
+
+
+def test_an_export_of_samples_is_narrowed_like_their_list(
+    workspace: Workspace, ada: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.exports.rows.AT_ONCE", 3)
+    run = make_run(make_experiment(workspace, ada))
+    tell(run, mae_events(10))
+    wanted = SampleFilter(kind="proposal", step_from=3)
+    expected = [each["seq"] for each in samples(run, wanted, limit=200)]
+    lines = [
+        json.loads(line)
+        for line in b"".join(export([run], what="samples", form="jsonl", wanted=wanted).parts).splitlines()
+    ]
+    assert [line["seq"] for line in lines] == sorted(expected)
+    assert len(lines) > 3
+    # What members think of samples is no business of whoever holds a share link.
+    episode = lines[0]["episode"]
+    Mark.objects.create(run=run, episode=episode, kind="pin", by=ada)
+    _, secret = create_share_link(actor=ada, run_id=run.pk)
+    query = {"what": "samples", "form": "jsonl", "show": "marked"}
+    client.force_login(ada)
+    own = b"".join(client.get(reverse("export_run", args=[run.pk]), query)).splitlines()
+    assert [json.loads(line)["episode"] for line in own] == [episode]
+    shared = b"".join(client.get(reverse("share_export", args=[secret]), query)).splitlines()
+    assert len(shared) == 20
+    page = client.get(reverse("share_find", args=[secret]), {"show": "marked"})
+    assert (page.context["wanted"].show, "marked" in page.context["show"]) == ("all", False)
 
 
 def test_the_checksums_of_event_files_are_those_of_the_standard() -> None:

@@ -419,6 +419,7 @@ ROWS = [
         for name in ("export", "metrics", "events", "samples", "evaluations", "checkpoints", "logs")
     ),
     api_inside("api_sample", "run", "seq"),
+    api("api_search", query="search=what"),
     api("api_jobs"),
     api_deed("api_jobs", data="job", ada=201),
     api_inside("api_job", "job"),

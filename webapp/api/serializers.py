@@ -16,8 +16,12 @@ from webapp.experiments.contact import lost_since
 from webapp.experiments.failures import explain
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import waiting_reason
-from webapp.telemetry.finding import SHOW
+from webapp.telemetry.finding import KINDS, MAX_ROLE, MAX_TEXT, ORDERS, SHOW, SampleFilter
+from webapp.telemetry.found import MAX_PAGES, MOST_COUNTED, PAGE
 from webapp.workspaces.choices import MemberRole
+
+MAX_OFFSET = PAGE * MAX_PAGES
+"""As far as the site's own pages of samples go."""
 
 
 @extend_schema_field(SPEC_REF)
@@ -303,7 +307,35 @@ class MetricsQuery(serializers.Serializer[Any]):
     x_to = serializers.IntegerField(required=False, default=None, min_value=0, help_text="Last step wanted.")
 
 
-class ExportQuery(serializers.Serializer[Any]):
+class SampleFilterQuery(serializers.Serializer[Any]):
+    """Which samples, as the page of a run's samples offers it."""
+
+    search = serializers.CharField(
+        required=False,
+        default="",
+        max_length=MAX_TEXT,
+        help_text="Words, all of them; in quotes they stand together.",
+    )
+    kind = serializers.ChoiceField(choices=list(KINDS), required=False, default="", help_text="What was played.")
+    show = serializers.ChoiceField(choices=list(SHOW), required=False, default="all")
+    role = serializers.CharField(required=False, default="", max_length=MAX_ROLE)
+    step = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=0)
+    step_from = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=0)
+    step_to = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=0)
+    reward_from = serializers.FloatField(required=False, default=None, allow_null=True, help_text="Of the mean reward.")
+    reward_to = serializers.FloatField(required=False, default=None, allow_null=True)
+    group = serializers.CharField(required=False, default="", max_length=16, help_text="A sample's group_key.")
+
+
+def filter_in(wanted: dict[str, Any]) -> SampleFilter:
+    """The filter that a checked query names."""
+    own = SampleFilterQuery().fields.keys() - {"search"}
+    return SampleFilter(text=wanted["search"], **{name: wanted[name] for name in own})
+
+
+class ExportQuery(SampleFilterQuery):
+    """All of it, or of samples those that the filter names."""
+
     what = serializers.ChoiceField(choices=["metrics", "samples"], default="metrics")
     form = serializers.ChoiceField(choices=["csv", "jsonl", "parquet", "tensorboard"], default="csv")
 
@@ -342,6 +374,7 @@ class SampleSerializer(serializers.Serializer[Any]):
     step = serializers.IntegerField()
     episode = serializers.CharField()
     title = serializers.CharField()
+    kind = serializers.CharField(help_text="What was played: question, proposal, game, search, practice.")
     kept = serializers.BooleanField(allow_null=True)
     why = serializers.CharField(allow_null=True, help_text="Why it, or some of its completions, do not count.")
     roles = TallySerializer(many=True)
@@ -357,6 +390,34 @@ class SampleSerializer(serializers.Serializer[Any]):
 class SamplesSerializer(serializers.Serializer[Any]):
     results = SampleSerializer(many=True)
     next_before = serializers.IntegerField(allow_null=True, help_text="Ask again with before=this for older ones.")
+    next_offset = serializers.IntegerField(
+        allow_null=True, help_text="In another order than newest: ask again with offset=this."
+    )
+
+
+class SnippetSerializer(serializers.Serializer[Any]):
+    speaker = serializers.CharField()
+    turn = serializers.IntegerField(allow_null=True, help_text="null where it is the title.")
+    text = serializers.SerializerMethodField()
+
+    def get_text(self, snippet: Any) -> str:
+        return "".join(text for text, _ in snippet.pieces)
+
+
+class FoundSerializer(serializers.Serializer[Any]):
+    run = serializers.UUIDField(source="run.pk")
+    run_name = serializers.CharField(source="run")
+    sample = SampleSerializer(source="row")
+    snippet = SnippetSerializer(allow_null=True, help_text="Where the words stand, if words were looked for.")
+
+
+class SearchSerializer(serializers.Serializer[Any]):
+    results = FoundSerializer(many=True, source="found")
+    count = serializers.IntegerField(help_text=f"Counted up to {MOST_COUNTED:,}.")
+    next_page = serializers.SerializerMethodField(help_text="Ask again with page=this; null at the end.")
+
+    def get_next_page(self, page: Any) -> int | None:
+        return page.number + 1 if page.has_more else None
 
 
 class LogLineSerializer(serializers.Serializer[Any]):
@@ -378,18 +439,28 @@ class LogsQuery(serializers.Serializer[Any]):
     search = serializers.CharField(required=False, default="", max_length=200)
 
 
-class SamplesQuery(LogsQuery):
-    search = serializers.CharField(
-        required=False, default="", max_length=200, help_text="Words, all of them; in quotes they stand together."
+class SamplesQuery(SampleFilterQuery):
+    order = serializers.ChoiceField(choices=list(ORDERS), required=False, default="newest")
+    before = serializers.IntegerField(
+        required=False, default=None, allow_null=True, min_value=1, help_text="Goes with the order newest."
     )
-    show = serializers.ChoiceField(choices=list(SHOW), required=False, default="all")
-    role = serializers.CharField(required=False, default="", max_length=80)
-    step = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=0)
-    step_from = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=0)
-    step_to = serializers.IntegerField(required=False, default=None, allow_null=True, min_value=0)
-    reward_from = serializers.FloatField(required=False, default=None, allow_null=True, help_text="Of the mean reward.")
-    reward_to = serializers.FloatField(required=False, default=None, allow_null=True)
-    group = serializers.CharField(required=False, default="", max_length=16)
+    offset = serializers.IntegerField(
+        required=False, default=0, min_value=0, max_value=MAX_OFFSET, help_text="Goes with any other order."
+    )
+    limit = serializers.IntegerField(required=False, default=50, min_value=1, max_value=200)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        wrong = "offset" if attrs["order"] == "newest" else "before"
+        if attrs[wrong]:
+            other = "before" if wrong == "offset" else "offset"
+            raise serializers.ValidationError({wrong: f"The order {attrs['order']} goes on with {other}."})
+        return attrs
+
+
+class SearchQuery(SampleFilterQuery):
+    workspace = serializers.SlugField(required=False, default="")
+    order = serializers.ChoiceField(choices=list(ORDERS), required=False, default="newest", help_text="Within a run.")
+    page = serializers.IntegerField(required=False, default=1, min_value=1, max_value=MAX_PAGES)
 
 
 class LeagueRowSerializer(serializers.Serializer[Any]):

@@ -70,6 +70,7 @@ urlpatterns: list[URLPattern] = [
     path("review/item/", review.ReviewItem.as_view(), name="api_review_item"),
     path("calibration-sets/", review.CalibrationSets.as_view(), name="api_calibration_sets"),
     path("calibration-sets/<int:version_id>/file/", review.CalibrationFile.as_view(), name="api_calibration_file"),
+    path("samples/", telemetry.Search.as_view(), name="api_search"),
     path("runs/", runs.Runs.as_view(), name="api_runs"),
     path(RUN, runs.RunDetail.as_view(), name="api_run"),
     *(

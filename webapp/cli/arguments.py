@@ -6,6 +6,9 @@ from importlib import import_module
 from typing import Any
 
 Command = Callable[[argparse.Namespace], int]
+SHOW = ("all", "disagreement", "wrong", "right", "zero", "discarded", "kept", "rejected", "marked")
+SAMPLE_KINDS = ("played", "question", "proposal", "game", "search", "practice")
+ORDERS = ("newest", "oldest", "best", "worst", "spread")
 WORKSPACE_HELP = "slug of the workspace; needed if you belong to several"
 
 
@@ -28,6 +31,29 @@ def remote(name: str, module: str = "commands") -> Command:
 def with_run(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("run", metavar="RUN", help="id, first characters of it, or 'last'")
     return parser
+
+
+def with_filter(parser: argparse.ArgumentParser, *, words: bool = True) -> argparse.ArgumentParser:
+    """Every way to narrow a list of samples, as the page offers them."""
+    if words:
+        parser.add_argument("--search", metavar="WORDS", default="", help='all of these words; "in quotes" together')
+    parser.add_argument("--show", choices=SHOW, default="all", help="which ones (default: %(default)s)")
+    parser.add_argument("--kind", choices=SAMPLE_KINDS, default="", help="what was played")
+    parser.add_argument("--role", default="", help="only where this role speaks")
+    parser.add_argument("--step", type=int, help="only of this step")
+    parser.add_argument("--from-step", type=int, metavar="STEP", help="from this step on")
+    parser.add_argument("--to-step", type=int, metavar="STEP", help="up to this step")
+    parser.add_argument("--min-reward", type=float, metavar="REWARD", help="least mean reward")
+    parser.add_argument("--max-reward", type=float, metavar="REWARD", help="highest mean reward")
+    parser.add_argument("--group", default="", metavar="KEY", help="only of one question: a sample's group_key")
+    return parser
+
+
+def filter_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What ``with_filter`` read, as the API names it."""
+    same = {name: getattr(arguments, name) for name in ("search", "show", "kind", "role", "step", "group")}
+    ends = {"step_from": arguments.from_step, "step_to": arguments.to_step}
+    return same | ends | {"reward_from": arguments.min_reward, "reward_to": arguments.max_reward}
 
 
 def positive(text: str) -> int:

@@ -59,11 +59,12 @@ class Api:
     def delete(self, path: str, **query: Any) -> None:
         self._ask("DELETE", path, params=query)
 
-    def download(self, path: str, to: str) -> Path:
+    def download(self, path: str, to: str, **query: Any) -> Path:
         """Write what stands at ``path`` to a file, whole or not at all."""
         target = Path(to)
         aside = target.with_name(f".{target.name}.part")
-        with self._http.stream("GET", path, headers={"Accept": "*/*"}) as answer, aside.open("wb") as file:
+        asked: Json = {"params": query} if query else {}
+        with self._http.stream("GET", path, headers={"Accept": "*/*"}, **asked) as answer, aside.open("wb") as file:
             if not answer.is_success:
                 raise CliError(
                     "There is no such file here, or it is not kept any more. Export it again.", Exit.NOT_FOUND

@@ -17,6 +17,7 @@ from kumite.recorder import Refused, Target, send_rows
 from kumite.recorder import sync as send_leftovers
 from kumite.sources import read_file
 from webapp.cli import follow, screen
+from webapp.cli.arguments import filter_of
 from webapp.cli.client import Api, Json
 from webapp.cli.config import DEFAULT_URL, Config, load_config, save_config
 from webapp.cli.errors import CliError, Exit
@@ -36,9 +37,12 @@ def login(arguments: argparse.Namespace) -> int:
 
 def methods(arguments: argparse.Namespace) -> int:
     with Api(load_config()) as api:
-        if arguments.slug:
-            return _show_method(api.get(f"methods/{arguments.slug}/"))
-        found = api.get("methods/")
+        found = api.get(f"methods/{arguments.slug}/" if arguments.slug else "methods/")
+    if arguments.json:
+        screen.say_json(found)
+        return Exit.OK
+    if arguments.slug:
+        return _show_method(found)
     rows = screen.table("method", "title", "idea")
     for method in found:
         rows.add_row(*screen.cells(method["slug"], method["title"], method["summary"]))
@@ -233,12 +237,15 @@ def _target() -> Target:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Save everything a run measured, or every sample, as a file."""
+    """Save everything a run measured, or its samples that fit, as a file."""
     with Api(load_config()) as api:
         run_id = api.run_id(arguments.run)
         suffix = "tfevents" if arguments.format == "tensorboard" else arguments.format
         to = arguments.out or f"{run_id[:8]}-{arguments.what}.{suffix}"
-        path = api.download(f"runs/{run_id}/export/?what={arguments.what}&form={arguments.format}", to)
+        wanted = {name: value for name, value in filter_of(arguments).items() if value not in (None, "", "all")}
+        if wanted and arguments.what != "samples":
+            raise CliError("Only samples can be narrowed. Add: --what samples", Exit.WRONG_INPUT)
+        path = api.download(f"runs/{run_id}/export/", to, what=arguments.what, form=arguments.format, **wanted)
     screen.say(f"Wrote {path}.")
     return Exit.OK
 
@@ -285,6 +292,9 @@ def metrics(arguments: argparse.Namespace) -> int:
         raise CliError(
             f"The run has not reported {', '.join(unknown)}. List what it has with: kumite metrics RUN", Exit.NOT_FOUND
         )
+    if arguments.json:
+        screen.say_json(found["series"] if arguments.name else found["names"])
+        return Exit.OK
     if not arguments.name:
         screen.say("\n".join(found["names"]) or "The run has not reported any metric yet.")
         return Exit.OK
@@ -306,21 +316,71 @@ def _by_step(names: list[str], series: dict[str, Json]) -> list[list[object]]:
 
 
 def samples(arguments: argparse.Namespace) -> int:
+    """The lines of samples that fit, or one sample in full."""
     with Api(load_config()) as api:
         path = f"runs/{api.run_id(arguments.run)}/samples/"
         if arguments.seq:
-            return _show_sample(api.get(f"{path}{arguments.seq}/"))
-        found = api.get(path, show=arguments.show, limit=arguments.limit)["results"]
-    if not found:
+            event = api.get(f"{path}{arguments.seq}/")
+            if not arguments.json:
+                return _show_sample(event)
+            screen.say_json(event)
+            return Exit.OK
+        found = _samples(api, path, arguments)
+    if arguments.json:
+        screen.say_json(found)
+    elif not found:
         screen.say("No sample matches yet.")
-        return Exit.OK
-    rows = screen.table("seq", "step", "question", "answers right", "kept")
-    for each in found:
-        right = ", ".join(f"{t['role']} {t['right']}/{t['count']}" for t in each["roles"] if t["right"] + t["wrong"])
-        kept = {True: "yes", False: "no", None: ""}[each["kept"]]
-        rows.add_row(*screen.cells(each["seq"], each["step"], each["title"], right, kept))
-    screen.out.print(rows)
+    else:
+        rows = screen.table("seq", "step", "question", "answers right", "reward", "kept")
+        for each in found:
+            rows.add_row(*screen.cells(each["seq"], *_line(each), {True: "yes", False: "no", None: ""}[each["kept"]]))
+        screen.out.print(rows)
     return Exit.OK
+
+
+def _samples(api: Api, path: str, arguments: argparse.Namespace) -> list[Json]:
+    """As many as are wanted, page by page."""
+    found: list[Json] = []
+    more: Json = {}
+    while len(found) < arguments.limit:
+        limit = min(arguments.limit - len(found), 200)
+        page = api.get(path, **filter_of(arguments), order=arguments.order, limit=limit, **more)
+        found += page["results"]
+        more = {name: page[f"next_{name}"] for name in ("before", "offset") if page[f"next_{name}"] is not None}
+        if not more:
+            break
+    return found
+
+
+def search(arguments: argparse.Namespace) -> int:
+    """Samples of all runs that fit, with the words where they stand."""
+    with Api(load_config()) as api:
+        found: list[Json] = []
+        page: int | None = 1
+        while page and len(found) < arguments.limit:
+            asked = {"order": arguments.order, "workspace": arguments.workspace, "page": page}
+            told = api.get("samples/", **filter_of(arguments), **asked)
+            found += told["results"]
+            page = told["next_page"]
+    found = found[: arguments.limit]
+    if arguments.json:
+        screen.say_json(found)
+    elif not found:
+        screen.say("No sample fits. Leave out a word, or widen steps and rewards.")
+    else:
+        rows = screen.table("run", "seq", "step", "question", "answers right", "reward", "found in")
+        for each in found:
+            sample, snippet = each["sample"], each["snippet"]
+            where = f"{snippet['speaker']}: {' '.join(snippet['text'].split())}" if snippet else ""
+            rows.add_row(*screen.cells(each["run"][:8], sample["seq"], *_line(sample), where))
+        screen.out.print(rows)
+    return Exit.OK
+
+
+def _line(sample: Json) -> tuple[object, ...]:
+    right = ", ".join(f"{t['role']} {t['right']}/{t['count']}" for t in sample["roles"] if t["right"] + t["wrong"])
+    reward = sample["reward_mean"]
+    return sample["step"], sample["title"], right, "" if reward is None else f"{reward:.3f}"
 
 
 def _show_sample(event: Json) -> int:

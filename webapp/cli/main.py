@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from webapp.cli.arguments import command, positive, remote, with_run
+from webapp.cli.arguments import ORDERS, command, positive, remote, with_filter, with_run
 from webapp.cli.errors import CliError, Exit
 from webapp.cli.library_arguments import add_library
 from webapp.cli.team_arguments import add_team
@@ -102,6 +102,7 @@ def _add_sign_in(commands: Any) -> None:
 def _add_specs(commands: Any) -> None:
     methods = command(commands, "methods", "List the self-play methods, or show one.", remote("methods"))
     methods.add_argument("slug", nargs="?", metavar="METHOD")
+    methods.add_argument("--json", action="store_true", help="print JSON")
     run = command(commands, "run", "Create an experiment from a spec and queue its run.", remote("run"))
     run.add_argument("--workspace", help="slug of the workspace; needed if you belong to several")
     run.add_argument("--watch", action="store_true", help="follow the run until it ends")
@@ -218,7 +219,9 @@ def _add_jobs(commands: Any) -> None:
 def _add_reading(commands: Any) -> None:
     metrics = with_run(command(commands, "metrics", "Print a run's metrics, or their names.", remote("metrics")))
     metrics.add_argument("--name", action="append", default=[], help="metric to print, e.g. reward/solver; repeatable")
-    metrics.add_argument("--csv", action="store_true", help="print CSV")
+    form = metrics.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print CSV")
+    form.add_argument("--json", action="store_true", help="print JSON")
     metrics.add_argument("--max-points", type=positive, default=10_000, help="most points a metric (10 to 10000)")
     imported = command(
         commands, "import", "Bring in metrics of another tool as a run to compare with.", remote("import_files")
@@ -238,15 +241,22 @@ def _add_reading(commands: Any) -> None:
         "--format", choices=("csv", "jsonl", "parquet", "tensorboard"), default="csv", help="(default: %(default)s)"
     )
     export.add_argument("--out", default="", metavar="FILE", help="where to write it")
+    with_filter(export)
     code = with_run(command(commands, "code", "Save the code a run was carried out with.", remote("code")))
     code.add_argument("--out", default="", metavar="FILE", help="where to write the ZIP file")
     diff = with_run(command(commands, "diff", "Print what differs in settings and code of two runs.", remote("diff")))
     diff.add_argument("other", metavar="OTHER", help="the run it became, named in the same way")
     samples = with_run(command(commands, "samples", "List sampled questions, or read one.", remote("samples")))
     samples.add_argument("--seq", type=positive, help="read this one in full")
-    shows = ("all", "disagreement", "wrong", "right", "kept", "rejected")
-    samples.add_argument("--show", choices=shows, default="all", help="which ones (default: %(default)s)")
-    samples.add_argument("--limit", type=positive, default=20, help="most rows (default: %(default)s)")
+    with_filter(samples)
+    search = command(commands, "search", "Find samples in the newest runs of your workspaces.", remote("search"))
+    search.add_argument("search", metavar="WORDS", nargs="?", default="", help='all of these words; "quoted" together')
+    search.add_argument("--workspace", default="", help="only runs of this one")
+    with_filter(search, words=False)
+    for added in (samples, search):
+        added.add_argument("--order", choices=ORDERS, default="newest", help="(default: %(default)s)")
+        added.add_argument("--limit", type=positive, default=20, help="most rows (default: %(default)s)")
+        added.add_argument("--json", action="store_true", help="print JSON")
     logs = with_run(command(commands, "logs", "Print a run's log.", remote("logs")))
     logs.add_argument("--follow", action="store_true", help="go on until the run ends")
     logs.add_argument("--limit", type=positive, default=100, help="most lines to begin with (default: %(default)s)")

@@ -9,6 +9,7 @@ from typing import Any
 from training_core.spec.events import EventKind
 from webapp.experiments.models import Run
 from webapp.exports.rows import SAMPLE_COLUMNS, Row, rows_of, sample_rows
+from webapp.telemetry.finding import SampleFilter
 from webapp.telemetry.series import metric_names
 
 _HEAD = ("run", "seq", "step", "t")
@@ -21,9 +22,9 @@ def metrics_csv(runs: Sequence[Run]) -> Iterator[bytes]:
     yield from _csv(_wide(row, names) for row in rows_of(runs, EventKind.METRIC))
 
 
-def samples_csv(runs: Sequence[Run]) -> Iterator[bytes]:
+def samples_csv(runs: Sequence[Run], wanted: SampleFilter | None = None) -> Iterator[bytes]:
     yield from _csv([tuple(SAMPLE_COLUMNS)])
-    yield from _csv(sample_rows(runs))
+    yield from _csv(sample_rows(runs, wanted))
 
 
 def metrics_jsonl(runs: Sequence[Run]) -> Iterator[bytes]:
@@ -31,9 +32,9 @@ def metrics_jsonl(runs: Sequence[Run]) -> Iterator[bytes]:
     return _jsonl(rows_of(runs, EventKind.METRIC))
 
 
-def samples_jsonl(runs: Sequence[Run]) -> Iterator[bytes]:
+def samples_jsonl(runs: Sequence[Run], wanted: SampleFilter | None = None) -> Iterator[bytes]:
     """The sample's data beside run, seq, step and t."""
-    return _jsonl(rows_of(runs, EventKind.SAMPLE))
+    return _jsonl(rows_of(runs, EventKind.SAMPLE, wanted))
 
 
 def csv_lines(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:

@@ -14,20 +14,24 @@ from django.utils.text import slugify
 from webapp.experiments.models import Run
 from webapp.exports import event_files, lines, rows
 from webapp.exports.parquet import parquet
+from webapp.telemetry.finding import SampleFilter
 
 CHUNK_BYTES = 64 * 1024
 MAX_RUNS = 100
 
 Writer = Callable[[Sequence[Run]], Iterator[bytes]]
+SampleWriter = Callable[[Sequence[Run], SampleFilter | None], Iterator[bytes]]
 
-WRITERS: Final[dict[tuple[str, str], Writer]] = {
-    ("metrics", "csv"): lines.metrics_csv,
-    ("metrics", "jsonl"): lines.metrics_jsonl,
-    ("metrics", "parquet"): lambda runs: parquet(rows.POINT_COLUMNS, rows.point_rows(runs)),
-    ("metrics", "tensorboard"): event_files.metrics_events,
-    ("samples", "csv"): lines.samples_csv,
-    ("samples", "jsonl"): lines.samples_jsonl,
-    ("samples", "parquet"): lambda runs: parquet(rows.SAMPLE_COLUMNS, rows.sample_rows(runs)),
+METRICS: Final[dict[str, Writer]] = {
+    "csv": lines.metrics_csv,
+    "jsonl": lines.metrics_jsonl,
+    "parquet": lambda runs: parquet(rows.POINT_COLUMNS, rows.point_rows(runs)),
+    "tensorboard": event_files.metrics_events,
+}
+SAMPLES: Final[dict[str, SampleWriter]] = {
+    "csv": lines.samples_csv,
+    "jsonl": lines.samples_jsonl,
+    "parquet": lambda runs, wanted: parquet(rows.SAMPLE_COLUMNS, rows.sample_rows(runs, wanted)),
 }
 _TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 
@@ -41,18 +45,24 @@ class Export:
     parts: Iterator[bytes]
 
 
-def export(runs: Sequence[Run], *, what: str = "metrics", form: str = "csv") -> Export:
-    """``what`` is metrics or samples, ``form`` csv, jsonl, parquet or tensorboard (metrics only); else ``ValueError``."""
-    writer = WRITERS.get((what, form))
-    if writer is None:
-        offered = ", ".join(f"{part} as {kind}" for part, kind in WRITERS)
-        raise ValueError(f"There is no export of {what} as {form}. There are: {offered}.")
+def export(
+    runs: Sequence[Run], *, what: str = "metrics", form: str = "csv", wanted: SampleFilter | None = None
+) -> Export:
+    """``what`` is metrics or samples, ``form`` csv, jsonl, parquet or tensorboard (metrics only); else ``ValueError``.
+
+    Of samples only those that are ``wanted``, if given.
+    """
+    offered = {"metrics": tuple(METRICS), "samples": tuple(SAMPLES)}
+    if form not in offered.get(what, ()):
+        listed = ", ".join(f"{part} as {kind}" for part, forms in offered.items() for kind in forms)
+        raise ValueError(f"There is no export of {what} as {form}. There are: {listed}.")
     title = slugify(f"{runs[0].experiment.name}-{runs[0].number}") if len(runs) == 1 else f"{len(runs)}-runs"
-    name, parts = f"{title or 'run'}-{what}.{form}", writer(runs)
+    name = f"{title or 'run'}-{what}.{form}"
+    parts = SAMPLES[form](runs, wanted) if what == "samples" else METRICS[form](runs)
     if form == "tensorboard" and len(runs) == 1:
         name = f"events.out.tfevents.{int(runs[0].created_at.timestamp())}.{title or 'run'}"
     elif form == "tensorboard":
-        name, parts = f"{title}-tensorboard.zip", _zipped(runs, writer)
+        name, parts = f"{title}-tensorboard.zip", _zipped(runs, METRICS[form])
     return Export(name=name, content_type=_TYPES.get(form, "application/octet-stream"), parts=parts)
 
 

@@ -10,19 +10,20 @@ from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for, run_for_share, runs_visible_to
 from webapp.exports.services import MAX_RUNS, export, response
 from webapp.pages.requests import signed_in
+from webapp.telemetry.finding import SampleFilter
 
 
 @require_GET
 @login_required
 def export_run(request: HttpRequest, run_id: UUID) -> HttpResponse | StreamingHttpResponse:
-    """``?what=metrics|samples&form=csv|jsonl|parquet|tensorboard`` of one run."""
+    """``?what=metrics|samples&form=csv|jsonl|parquet|tensorboard`` of one run, of samples those that the address names."""
     return _answer(request, [run_for(signed_in(request), run_id)])
 
 
 @require_GET
 def export_shared(request: HttpRequest, secret: str) -> HttpResponse | StreamingHttpResponse:
     """The same of the run that a share link shows, for whoever holds it."""
-    answer = _answer(request, [run_for_share(secret)])
+    answer = _answer(request, [run_for_share(secret)], is_shared=True)
     answer["X-Robots-Tag"] = "noindex"
     return answer
 
@@ -41,9 +42,10 @@ def export_runs(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     return _answer(request, [seen[run_id] for run_id in wanted])
 
 
-def _answer(request: HttpRequest, runs: list[Run]) -> HttpResponse | StreamingHttpResponse:
+def _answer(request: HttpRequest, runs: list[Run], *, is_shared: bool = False) -> HttpResponse | StreamingHttpResponse:
     what, form = request.GET.get("what", "metrics"), request.GET.get("form", "csv")
+    wanted = SampleFilter.from_query(request.GET)
     try:
-        return response(export(runs, what=what, form=form))
+        return response(export(runs, what=what, form=form, wanted=wanted.outside() if is_shared else wanted))
     except ValueError as error:
         raise Http404(str(error)) from None

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -112,6 +112,10 @@ class SampleFilter:
         """The filter as part of an address, empty where it lets everything pass."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return urlencode({name: value for name, value in given.items() if value not in ("", None, "all")})
+
+    def outside(self) -> Self:
+        """The same for whoever holds a share link."""
+        return replace(self, show="all") if self.show in OF_THE_TEAM else self
 
     @property
     def is_open(self) -> bool:

@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 
+from webapp.accounts.models import User
 from webapp.experiments.models import Run
+from webapp.experiments.selectors import runs_visible_to
 from webapp.telemetry.finding import ORDERS, SampleFilter, hit_pattern, matching
 from webapp.telemetry.lens import Lens, lens_of
 from webapp.telemetry.models import Event, Sample
@@ -16,6 +19,8 @@ from webapp.telemetry.selectors import with_turns
 
 PAGE, MOST_COUNTED = 30, 1000
 MAX_PAGES = 400
+MOST_RUNS = 200
+"""Newest runs that a search over runs looks through."""
 _AROUND = 90
 """Characters shown before the first hit; twice as many after it."""
 
@@ -54,6 +59,14 @@ class FoundPage:
     @property
     def has_more(self) -> bool:
         return len(self.found) == PAGE and self.number < MAX_PAGES
+
+
+def searched_runs(user: User | AnonymousUser, workspace: str = "") -> list[Run]:
+    """The newest runs a person may see, or those of one workspace, that have said something."""
+    runs = runs_visible_to(user).filter(last_seq__gt=0)
+    if workspace:
+        runs = runs.filter(experiment__workspace__slug=workspace)
+    return list(runs[:MOST_RUNS])
 
 
 def found_in(runs: Sequence[Run], wanted: SampleFilter, *, order: str, page: int) -> FoundPage:

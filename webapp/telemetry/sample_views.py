@@ -9,12 +9,12 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from training_core.token_files import read_tokens
-from webapp.experiments.selectors import run_for, runs_visible_to
+from webapp.experiments.selectors import run_for
 from webapp.fleet.folders import run_folder
 from webapp.pages.requests import signed_in
 from webapp.telemetry import genealogy, groups, novelty, selectors
 from webapp.telemetry.finding import KINDS, PLAYED, SHOW, SampleFilter, shown_kinds, whole
-from webapp.telemetry.found import found_in
+from webapp.telemetry.found import found_in, searched_runs
 from webapp.telemetry.lens import Lens, lens_of
 from webapp.telemetry.rows import is_proposer
 from webapp.telemetry.viewing import Viewing, viewing
@@ -27,8 +27,6 @@ ORDER_TITLES = {
     "worst": "Worst rewarded first",
     "spread": "Most different rewards first",
 }
-MOST_RUNS = 200
-"""Newest runs that a search over runs looks through."""
 
 
 @viewing
@@ -37,7 +35,8 @@ def find(request: HttpRequest, seen: Viewing) -> HttpResponse:
     lens = lens_of(seen.run)
     there = {PLAYED, *selectors.num_samples(seen.run)}
     kinds = {kind: title for kind, title in KINDS.items() if kind in there}
-    return _list(request, seen, {"kinds": kinds, "show": shown_kinds(lens), "roles": lens.roles, "runs": [seen.run]})
+    show = shown_kinds(lens, for_team=not seen.is_shared)
+    return _list(request, seen, {"kinds": kinds, "show": show, "roles": lens.roles, "runs": [seen.run]})
 
 
 @require_GET
@@ -45,17 +44,15 @@ def find(request: HttpRequest, seen: Viewing) -> HttpResponse:
 def search(request: HttpRequest) -> HttpResponse:
     """The same over the newest runs a person may see, or those of one workspace."""
     user = signed_in(request)
-    runs = runs_visible_to(user).filter(last_seq__gt=0)
     workspace = request.GET.get("workspace", "")
-    if workspace:
-        runs = runs.filter(experiment__workspace__slug=workspace)
-    found = list(runs[:MOST_RUNS])
+    found = searched_runs(user, workspace)
     context = {"kinds": KINDS, "show": SHOW, "runs": found, "workspaces": workspaces_for(user), "workspace": workspace}
     return _list(request, None, context)
 
 
 def _list(request: HttpRequest, seen: Viewing | None, context: dict[str, Any]) -> HttpResponse:
-    wanted, order = SampleFilter.from_query(request.GET), request.GET.get("order", "newest")
+    wanted = seen.wanted(request) if seen else SampleFilter.from_query(request.GET)
+    order = request.GET.get("order", "newest")
     page = whole(request.GET.get("page", "")) or 1
     context |= {
         "wanted": wanted,
@@ -160,7 +157,7 @@ def groups_tab(seen: Viewing) -> dict[str, Any]:
 @viewing
 def groups_list(request: HttpRequest, seen: Viewing) -> HttpResponse:
     """The run's questions in the order asked for, on a page of their own."""
-    wanted, order = SampleFilter.from_query(request.GET), request.GET.get("order", "newest")
+    wanted, order = seen.wanted(request), request.GET.get("order", "newest")
     partners = [] if seen.is_shared else groups.partners(request.user, seen.run)
     context = groups_tab(seen) | {
         "groups": groups.groups(seen.run, wanted, order),

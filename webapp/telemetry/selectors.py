@@ -91,6 +91,15 @@ def position(run: Run) -> dict[str, int]:
     return {"after": last[0], "attempt": last[1]} if last else {"after": 0, "attempt": 0}
 
 
+def samples_in_order(
+    run: Run, wanted: SampleFilter, *, order: str, offset: int = 0, limit: int = 50
+) -> list[dict[str, Any]]:
+    """Lines of samples in one of the ``ORDERS``, after the first ``offset``."""
+    found = matching(Sample.objects.filter(run=run), wanted).order_by(*ORDERS[order])
+    rows = list(found.values("run_id", "seq", "step", *ROW)[offset : offset + min(limit, MAX_PAGE)])
+    return [sample_row(row["seq"], row["step"], row) for row in with_turns(rows)]
+
+
 def samples(
     run: Run, wanted: SampleFilter | None = None, *, before: int | None = None, limit: int = 50
 ) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from webapp.experiments.models import Run
 from webapp.experiments.selectors import run_for, run_for_share
+from webapp.telemetry.finding import SampleFilter
 from webapp.workspaces.selectors import can_edit
 
 
@@ -27,6 +28,11 @@ class Viewing:
     may_edit: bool
     at: int | None = None
     """The step that is asked for; None is now."""
+
+    def wanted(self, request: HttpRequest) -> SampleFilter:
+        """Which samples the address names; what members think of them is no business of whoever holds a share link."""
+        named = SampleFilter.from_query(request.GET)
+        return named.outside() if self.is_shared else named
 
 
 def viewing(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -1,6 +1,5 @@
 """The run page: one address for people, and the parts its script asks for."""
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from webapp.experiments.services import revoke_share_link
 from webapp.pages.requests import signed_in
 from webapp.telemetry import moments, selectors
 from webapp.telemetry.doctor import alerts
-from webapp.telemetry.finding import KINDS, OF_THE_TEAM, PLAYED, SampleFilter, hit_pattern, shown_kinds, whole
+from webapp.telemetry.finding import KINDS, PLAYED, SampleFilter, hit_pattern, shown_kinds, whole
 from webapp.telemetry.judgements import judge_lines, judge_tables
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
@@ -94,9 +93,7 @@ def judge(request: HttpRequest, seen: Viewing) -> HttpResponse:
 @viewing
 def samples(request: HttpRequest, seen: Viewing) -> HttpResponse:
     """A page of the stream of samples, newest first; ``next`` continues it, ``kinds`` counts what the run or the step has."""
-    wanted = SampleFilter.from_query(request.GET)
-    if seen.is_shared and wanted.show in OF_THE_TEAM:
-        wanted = replace(wanted, show="all")
+    wanted = seen.wanted(request)
     rows = selectors.samples(seen.run, wanted, before=_number(request.GET, "before"), limit=PAGE)
     found = {"rows": rows, "next": rows[-1]["seq"] if len(rows) == PAGE else None}
     return JsonResponse(found | {"kinds": selectors.num_samples(seen.run, wanted.step)})
@@ -106,7 +103,7 @@ def samples(request: HttpRequest, seen: Viewing) -> HttpResponse:
 def sample(request: HttpRequest, seen: Viewing, seq: int) -> HttpResponse:
     """One sample to read: on a page of its own, or as the part that opens in the stream."""
     event = selectors.sample(seen.run, seq)
-    wanted = SampleFilter.from_query(request.GET)
+    wanted = seen.wanted(request)
     context = _context(seen) | {"sample": event, **read_sample(event.data, lens_of(seen.run))}
     if "part" in request.GET:
         return render(request, "runs/_sample.html", context)

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from webapp.api.serializers import (
+    MAX_OFFSET,
     CheckpointSerializer,
     EvaluationSerializer,
     EventSerializer,
@@ -23,11 +24,15 @@ from webapp.api.serializers import (
     MetricsSerializer,
     SamplesQuery,
     SamplesSerializer,
+    SearchQuery,
+    SearchSerializer,
+    filter_in,
 )
 from webapp.api.views.base import Endpoint, split_names, valid_query
 from webapp.experiments.selectors import run_for
 from webapp.exports.services import export, response
 from webapp.telemetry import selectors
+from webapp.telemetry.found import found_in, searched_runs
 
 
 class Metrics(Endpoint):
@@ -53,10 +58,10 @@ class Export(Endpoint):
         responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
     )
     def get(self, request: Request, run_id: UUID) -> StreamingHttpResponse | HttpResponse:
-        """All metrics or samples of the run as a file, made while it is sent. TensorBoard's files hold metrics."""
+        """All metrics of the run, or its samples that fit, as a file, made while it is sent. TensorBoard's files hold metrics."""
         run, wanted = run_for(self.person(), run_id), valid_query(ExportQuery, request)
         try:
-            return response(export([run], what=wanted["what"], form=wanted["form"]))
+            return response(export([run], what=wanted["what"], form=wanted["form"], wanted=filter_in(wanted)))
         except ValueError as error:
             raise ValidationError({"form": [str(error)]}) from None
 
@@ -84,14 +89,32 @@ class Samples(Endpoint):
 
     @extend_schema(operation_id="runs_samples", tags=["telemetry"], parameters=[SamplesQuery])
     def get(self, request: Request, run_id: UUID) -> Response:
-        """Sampled episodes, newest first; read one in full by its seq."""
+        """Sampled episodes that fit; read one in full by its seq."""
         run = run_for(self.person(), run_id)
         wanted = valid_query(SamplesQuery, request)
-        chosen = selectors.SampleFilter(
-            text=wanted["search"], **{name: wanted[name] for name in wanted.keys() - {"search", "before", "limit"}}
-        )
-        rows = selectors.samples(run, chosen, before=wanted["before"], limit=wanted["limit"])
-        return Response(_page(rows, wanted["limit"]))
+        chosen, limit = filter_in(wanted), wanted["limit"]
+        if wanted["order"] == "newest":
+            rows = selectors.samples(run, chosen, before=wanted["before"], limit=limit)
+            return Response({**_page(rows, limit), "next_offset": None})
+        offset = wanted["offset"]
+        rows = selectors.samples_in_order(run, chosen, order=wanted["order"], offset=offset, limit=limit)
+        more = offset + limit if len(rows) == limit and offset + limit <= MAX_OFFSET else None
+        return Response({"results": rows, "next_before": None, "next_offset": more})
+
+
+class Search(Endpoint):
+    serializer_class = SearchSerializer
+    pagination_class = None
+
+    @extend_schema(operation_id="samples_search", tags=["telemetry"], parameters=[SearchQuery])
+    def get(self, request: Request) -> Response:
+        """Samples that fit in the newest runs of your workspaces, those of the newest run first."""
+        wanted = valid_query(SearchQuery, request)
+        chosen = filter_in(wanted)
+        if chosen.is_open:
+            raise ValidationError("Say what you look for: words in search, or another filter.")
+        runs = searched_runs(self.person(), wanted["workspace"])
+        return Response(SearchSerializer(found_in(runs, chosen, order=wanted["order"], page=wanted["page"])).data)
 
 
 class SampleDetail(Endpoint):
