@@ -31,9 +31,10 @@ export async function fetchPart(url) {
   return [...new DOMParser().parseFromString(await response.text(), "text/html").body.childNodes];
 }
 
-/** Render a part anew without taking the keyboard's place from under the person. */
-export async function refreshPart(target, url) {
+/** Render a part anew without taking the keyboard's place from under the person; `prepare` may work on its nodes before. */
+export async function refreshPart(target, url, prepare = null) {
   const nodes = await fetchPart(url);
+  await prepare?.(nodes);
   const focused = target.contains(document.activeElement) ? placeOf(document.activeElement) : null;
   const open = [...target.querySelectorAll("details")].map((details) => details.open);
   target.replaceChildren(...nodes);

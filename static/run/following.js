@@ -2,13 +2,12 @@
 
 import { byId, debounce, refreshPart } from "./dom.js";
 
-/** `slug` is the tab; its drawing is the part `<slug>-drawing`, anew after events of this kind. */
-export function follow(page, slug, kind) {
-  const drawing = `${slug}-drawing`;
+/** `slug` is the tab; its part is read anew after events of this kind, and `prepare` works on it before it is shown. */
+export function follow(page, slug, kind, { part = `${slug}-drawing`, prepare = null } = {}) {
   let shown = true, stale = false;
   const read = () => {
     stale = false;
-    return refreshPart(byId(drawing), `${page.root}parts/${drawing}/${page.at === null ? "" : `?at=${page.at}`}`);
+    return refreshPart(byId(part), `${page.root}parts/${part}/${page.at === null ? "" : `?at=${page.at}`}`, prepare);
   };
   const soon = debounce(read, 300), later = debounce(read, 2000);
   page.on("shown", (now) => {

@@ -20,18 +20,33 @@ export function mountMath(root) {
   }
 }
 
+/** Set every formula below these nodes at once, before anybody sees them. */
+export async function setMath(nodes) {
+  const katex = await loaded();
+  const blocks = nodes.flatMap((node) => [...(node.querySelectorAll?.("[data-math]") ?? [])]);
+  if (katex) for (const block of blocks) if (block.childElementCount === 0) set(katex, block);
+}
+
 async function show(block) {
-  loading ??= import(KATEX).then(() => window.katex);
-  let katex;
-  try {
-    katex = await loading;
-  } catch {
-    loading = null; // the text stays as it is; the next one tries again
-    return;
-  }
-  if (block.childElementCount || !block.isConnected) return;
-  block.source = block.textContent;
-  block.replaceChildren(...pieces(block.source).map((piece) => (typeof piece === "string" ? piece : setFormula(katex, piece))));
+  const katex = await loaded();
+  if (!katex || block.childElementCount || !block.isConnected) return;
+  set(katex, block);
   block.classList.add("has-formulas");
   block.dispatchEvent(new CustomEvent("kumite:formulas", { bubbles: true }));
+}
+
+/** What sets formulas, or null where it cannot be had: texts then stay as they are, and the next one tries again. */
+async function loaded() {
+  loading ??= import(KATEX).then(() => window.katex);
+  try {
+    return await loading;
+  } catch {
+    loading = null;
+    return null;
+  }
+}
+
+function set(katex, block) {
+  block.source = block.textContent;
+  block.replaceChildren(...pieces(block.source).map((piece) => (typeof piece === "string" ? piece : setFormula(katex, piece))));
 }

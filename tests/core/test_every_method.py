@@ -1,7 +1,7 @@
 """What holds for every method there is: its card is sound, it runs, and it resumes bit for bit.
 
-``small_runs/<slug>.yaml`` says what makes a method's starter preset a run of seconds on an untaught model, and which charts such a
-model has nothing to show for.
+``small_runs/<slug>.yaml`` says what makes a method's starter preset a run of seconds on an untaught model, and which charts and
+metrics of formulas such a model has nothing to show for.
 """
 
 import json
@@ -12,9 +12,11 @@ import yaml
 from safetensors.torch import load_file
 
 from bench.claims import merged
+from tests.formulas import formulas_that_hold
 from tests.tiny_model import make_tiny_model
 from training_core.methods.registry import all_methods
 from training_core.runner import Run
+from training_core.spec.equations import equations_of
 from training_core.spec.events import EventKind, RunPhase, deterministic
 from training_core.spec.forms import find_field
 from training_core.spec.io import dump_yaml, load_yaml, parse_spec
@@ -55,7 +57,7 @@ def spec_of(method, model):
         "evaluation": {"every": 2, "num_items": 6, "samples_per_item": 1},
         "checkpoint": {"every": 2},
     }
-    changes = {key: value for key, value in small_run_of(method).items() if key != "silent_charts"}
+    changes = {key: value for key, value in small_run_of(method).items() if not key.startswith("silent_")}
     return parse_spec(merged(merged(preset.spec, small), changes))
 
 
@@ -104,6 +106,17 @@ def test_it_runs_and_reports_what_its_charts_show(method, small_run):
     }
     assert silent == set(small_run_of(method).get("silent_charts", []))
     assert any(event["data"]["turns"] for event in run.events(EventKind.SAMPLE))
+
+
+def test_its_formulas_hold_for_what_it_measures(method, small_run):
+    spec, folder = small_run(method)
+    equations = [each.equation for _, applied in equations_of(spec) for each in applied]
+    steps = [event["data"]["values"] for event in Run(None, folder).events(EventKind.METRIC) if event["step"]]
+    reported = {name for values in steps for name in values}
+    symbols = [symbol for equation in equations for symbol in (*equation.symbols, *equation.beside) if symbol.metric]
+    silent = {symbol.metric for symbol in symbols if symbol.absent is None} - reported
+    assert silent == set(small_run_of(method).get("silent_metrics", []))
+    assert any(formulas_that_hold(spec, values) for values in steps)
 
 
 def test_stopped_and_resumed_it_equals_the_run_that_was_not(method, small_run, tmp_path):

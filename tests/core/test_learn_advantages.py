@@ -42,6 +42,28 @@ def test_reinforce_plus_plus_weighs_long_answers_more():
     assert found == pytest.approx([3**0.5, -1 / 3**0.5], abs=1e-6)
 
 
+def test_a_role_tells_the_means_its_advantages_come_from():
+    # The advantages are sqrt(3) and -1 / sqrt(3); the second is halved by the method.
+    learnt = [rollout("solver", "a", 1.0, 1), rollout("solver", "b", 0.0, 3), rollout("judge", "c", 0.3)]
+    found = advantages.estimate_advantages(ReinforcePlusPlus(), learnt)
+    for each, scale, made in zip(learnt, (1, 0.5, 1), found, strict=True):
+        each.advantage = made.advantage * scale
+    told = advantages.advantage_means(learnt, found)
+    assert {name: value for name, value in told.items() if "solver" in name} == pytest.approx(
+        {
+            "advantage/solver": (3**0.5 - 0.5 / 3**0.5) / 2,
+            "advantage/solver_size": (3**0.5 + 0.5 / 3**0.5) / 2,
+            "advantage/solver_reward": 0.5,
+            "advantage/solver_baseline": 0.25,
+            "advantage/solver_divisor": 3**0.5 / 4,
+        },
+        abs=1e-6,
+    )
+    assert told["advantage/judge"] == 0
+    unscaled = advantages.advantage_means(learnt, advantages.estimate_advantages(NoBaseline(), learnt))
+    assert "advantage/solver_divisor" not in unscaled
+
+
 def test_reinforce_plus_plus_keeps_roles_apart():
     rollouts = [
         rollout("solver", "a", 1.0),

@@ -61,3 +61,21 @@ def test_kl_to_the_start_is_the_k3_estimate():
 def test_clip_share_counts_clipped_tokens():
     assert float(loss(PLAIN, 1.5, 1.0)[2]["loss/clip_share"]) == 1.0
     assert float(loss(PLAIN, 1.1, 1.0)[2]["loss/clip_share"]) == 0.0
+
+
+def test_the_loss_as_a_whole_is_told_with_its_parts():
+    gap = 0.5
+    spec = ClippedPolicyLoss(entropy_coef=0.1, kl_coef=0.2)
+    value, _, sums = loss(spec, 1.0, 2.0, entropy=3.0, reference=gap)
+    penalty = 0.2 * (exp(gap) - gap - 1)
+    told = {name: float(total) for name, total in sums.items() if name.startswith("loss/")}
+    assert told == pytest.approx(
+        {
+            "loss/policy": -2.0,
+            "loss/clip_share": 0.0,
+            "loss/entropy": 3.0,
+            "loss/kl_penalty": penalty,
+            "loss/total": -2.0 - 0.3 + penalty,
+        }
+    )
+    assert value == pytest.approx(told["loss/total"])

@@ -11,10 +11,12 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
 
+from tests.formulas import put_together
 from tests.tiny_policy import make_tiny_policy
 from training_core.learn.learner import Learner
 from training_core.learn.logprobs import Text, completion_logprobs
 from training_core.learn.preference_losses import PairTensors, preference_loss
+from training_core.methods.card import common_equations
 from training_core.play.records import Blend, Demonstration, Pair, Rollout, StepBatch
 from training_core.play.requests import Completion
 from training_core.play.step_log import StepLog
@@ -130,6 +132,24 @@ def test_loss_and_margin_by_hand(spec, strength, loss, margin):
     assert float(margin_P) == pytest.approx(margin, rel=1e-5)
 
 
+@pytest.mark.parametrize(("spec", "strength", "loss", "margin"), BY_HAND)
+def test_the_formulas_that_pages_show_are_these_losses(spec, strength, loss, margin):
+    metrics = {
+        "loss/preference": loss,
+        "preference/margin": margin,
+        "preference/strength": strength,
+        "preference/chosen_logratio": log(2),
+        "preference/rejected_logratio": -log(4),
+        "preference/chosen_wins": 0.8,
+        "preference/rejected_wins": 0.3,
+    }
+    resolved = {"method": {"preference": spec.model_dump()}}
+    shown = [equation for equation in common_equations() if equation.holds_in(resolved)]
+    assert [equation.measured for equation in shown] == ["preference/margin", "loss/preference"]
+    for total, told in filter(None, (put_together(equation, metrics, resolved) for equation in shown)):
+        assert total == pytest.approx(told, abs=1e-7)  # of a single pair, a bound is the loss itself
+
+
 def test_the_first_step_starts_from_ln_2_and_prefers_the_chosen(policy):
     learner = learner_of(policy, start_copy(policy))
     first = update(learner, *pairs())
@@ -138,6 +158,7 @@ def test_the_first_step_starts_from_ln_2_and_prefers_the_chosen(policy):
     second = update(learner, *pairs())
     assert second["loss/preference"] < first["loss/preference"]
     assert second["preference/accuracy"] == 1.0
+    assert second["preference/strength"] == 0.5
     assert second["preference/chosen_logratio"] > second["preference/rejected_logratio"]
     assert second["tokens/trained"] == 5 + 6 + 5
 

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from tests.formulas import formulas_that_hold
 from training_core.evaluate.held_out import Evaluation
 from training_core.methods.mae import MultiAgentEvolve
 from training_core.play.play import Play
@@ -125,6 +126,32 @@ def test_a_proposal_without_a_question_earns_nothing():
     batch = play_step(make(), Script(lines(proposal="12+30")))
     assert [r.reward for r in rollouts(batch, "proposer")] == [0.0, 0.0]
     assert batch.samples[0].discarded == "no question tag"
+
+
+def test_what_it_tells_of_a_step_is_what_its_formulas_are_made_of():
+    proposals = iter(["<question>12+30</question>", "no question"])
+    spoken = lines()
+    engine = Script(
+        lambda prompt, place: next(proposals) if prompt.startswith("<|propose|>") else spoken(prompt, place)
+    )
+    method = make(reference_prob=0.0, seed_pairs=True)
+    metrics = play_step(method, engine).metrics
+    # One of two proposals holds a question, of whose five tries four are accepted: half of 1 - 0.8.
+    assert (metrics["questions/posed"], metrics["questions/solved"]) == pytest.approx((0.5, 0.8))
+    assert metrics["reward_term/proposer_difficulty"] == pytest.approx(0.1)
+    found = formulas_that_hold(method.experiment, metrics)
+    assert found == [
+        "What the Proposer is paid",
+        "How hard a question is",
+        "What the Solver is paid",
+        "What the Judge is paid",
+    ]
+
+
+@pytest.mark.parametrize("knobs", [{"difficulty": "frontier"}, {"difficulty_needs_quality": True}])
+def test_its_other_formulas_of_difficulty_are_bounds(knobs):
+    method = make(**knobs)
+    assert "How hard a question is" in formulas_that_hold(method.experiment, play_step(method, Script(lines())).metrics)
 
 
 def test_every_question_and_every_verdict_is_kept_with_what_became_of_it():

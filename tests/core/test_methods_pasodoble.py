@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.formulas import formulas_that_hold
 from training_core.methods.pasodoble import PasoDoble
 from training_core.play.alternation import Alternation
 from training_core.play.knowledge import fact_of, read_corpus
@@ -73,6 +74,16 @@ def test_a_believed_question_is_paid_for_being_missed_and_for_novelty():
     assert rewards(batch, "proposer") == pytest.approx([0.8, 0.0])
     assert batch.metrics["proposals/valid"] == 0.5
     assert batch.metrics["proposals/label_right"] == 0.5
+
+
+def test_what_it_tells_of_a_step_is_what_its_formulas_are_made_of():
+    method = make()
+    assert formulas_that_hold(method.experiment, play_step(method, HARD_AND_WRONG).metrics) == [
+        "What the Proposer is paid",
+        "How much difficulty can pay",
+        "How much novelty can pay",
+        "What the Solver is paid",
+    ]
 
 
 def test_the_solver_is_paid_for_agreeing_and_learns_inside_the_window_only():

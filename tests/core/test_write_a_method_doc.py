@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.claims import merged
+from tests.formulas import formulas_that_hold
 from tests.tiny_model import make_tiny_model
 from tests.tutorial import block, quorum_known, write_method
 from training_core import Run, preset
@@ -93,6 +94,14 @@ def test_the_answer_of_most_tries_is_rewarded_and_doubt_pays_the_proposer(quorum
     rewards = [(rollout.role, rollout.reward) for rollout in batch.rollouts]
     assert rewards == [("solver", 1.0), ("solver", 0.0), ("solver", 1.0), ("solver", 0.0), ("proposer", 1.0)]
     assert [turn.parsed for turn in batch.samples[0].turns] == ["42", "41", "42", None]
+
+
+def test_its_formula_holds_for_what_a_step_measures(quorum):
+    answers = [f"<answer>{text}</answer>" for text in ("42", "41", "42", "40")]
+    _, batch = one_step(quorum, "<question>12+30</question>", answers)
+    assert batch.metrics["votes/doubt"] == 0.5
+    spec = parse_spec({"method": {"name": "quorum"}})
+    assert "What the Proposer is paid" in formulas_that_hold(spec, batch.metrics)
 
 
 def test_tries_that_give_no_answer_win_nothing(quorum):

@@ -27,6 +27,7 @@ def test_it_stands_in_the_gallery_and_has_a_page_without_a_paper(page_of_ada: Cl
     page = page_of_ada.get("/methods/quorum/").content.decode()
     assert "Answers to each question. More make the vote surer and cost more." in page
     assert "arXiv" not in page
+    assert "The clipped policy loss" in page  # common formulas are there without a word of the card
 
 
 def test_the_api_describes_it(page_of_ada: Client) -> None:

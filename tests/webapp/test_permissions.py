@@ -147,7 +147,7 @@ ROWS = [
     ),
     *(
         Row("share_part", args=("share_secret", part))
-        for part in ("head", "vitals", "judge-tables", "timeline-drawing", "rewards-drawing", *SHARED_TABS)
+        for part in ("head", "vitals", "judge-tables", "timeline-drawing", "rewards-drawing", "formulas", *SHARED_TABS)
     ),
     *(Row("share_part", args=("share_secret", tab), ada=404, ben=404, cyn=404, anonymous=404) for tab in INNER_TABS),
     Row("share_sample", args=("share_secret", "seq")),
@@ -282,7 +282,16 @@ ROWS = [
     ),
     *(
         inside("run_part", "run", part)
-        for part in ("head", "vitals", "judge-tables", "timeline-drawing", "rewards-drawing", *SHARED_TABS, *INNER_TABS)
+        for part in (
+            "head",
+            "vitals",
+            "judge-tables",
+            "timeline-drawing",
+            "rewards-drawing",
+            "formulas",
+            *SHARED_TABS,
+            *INNER_TABS,
+        )
     ),
     deed("run_share_revoke", "run", "link"),
     deed("turn_knob", "run", data="knob"),

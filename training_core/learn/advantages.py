@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from statistics import fmean
 from typing import Any, Literal
 
 from training_core.play.records import Rollout
@@ -64,6 +65,23 @@ def estimate_advantages(
             return role_conditioned(rollouts, baselines or Baselines(), decay=spec.decay, update=spec.update)
         case NoBaseline():
             return [Estimate(advantage=rollout.reward, baseline=0.0) for rollout in rollouts]
+
+
+def advantage_means(rollouts: Sequence[Rollout], estimates: Sequence[Estimate]) -> dict[str, float]:
+    """What a reader wants to know of each role's advantages, as means over what is learnt from: ``advantage/solver``, their
+    absolute value ``advantage/solver_size``, and what they came from, ``_reward``, ``_baseline`` and, where rewards are scaled,
+    ``_divisor``."""
+    values: dict[str, list[float]] = defaultdict(list)
+    scaled = {rollout.role for rollout, each in zip(rollouts, estimates, strict=True) if each.divisor != 1}
+    for rollout, each in zip(rollouts, estimates, strict=True):
+        name = f"advantage/{rollout.role}"
+        values[name].append(rollout.advantage)
+        values[f"{name}_size"].append(abs(rollout.advantage))
+        values[f"{name}_reward"].append(rollout.reward)
+        values[f"{name}_baseline"].append(each.baseline)
+        if rollout.role in scaled:
+            values[f"{name}_divisor"].append(each.divisor)
+    return {name: fmean(each) for name, each in values.items()}
 
 
 def reinforce_plus_plus(rollouts: Sequence[Rollout]) -> list[Estimate]:

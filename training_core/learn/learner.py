@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from training_core.distributed.parallel import Alone, Parallel
-from training_core.learn.advantages import Baselines, estimate_advantages
+from training_core.learn.advantages import Baselines, advantage_means, estimate_advantages
 from training_core.learn.logprobs import Text
 from training_core.learn.objectives.base import MiniBatch
 from training_core.learn.optimizers import OptimizerSet
@@ -145,9 +145,10 @@ class Learner:
             )
 
     def _estimate_advantages(self, rollouts: Sequence[Rollout]) -> dict[str, float]:
-        """Write the advantages into the rollouts and their turns; returns the running baselines as metrics."""
+        """Write the advantages into the rollouts and their turns; returns their means and the running baselines as metrics."""
         spec: AdvantageSpec = getattr(self._method, "advantage", NoBaseline())
-        for rollout, found in zip(rollouts, estimate_advantages(spec, rollouts, self._baselines), strict=True):
+        estimates = estimate_advantages(spec, rollouts, self._baselines)
+        for rollout, found in zip(rollouts, estimates, strict=True):
             rollout.advantage = found.advantage * rollout.scale
             if (turn := rollout.turn) is None:
                 continue
@@ -155,7 +156,7 @@ class Learner:
             turn.baseline, turn.divisor = found.baseline, found.divisor
             if rollout.droppable and rollout.advantage == 0:
                 turn.discarded = "its advantage is 0, so there is nothing to learn from it"
-        return self._baselines.metrics()
+        return {**advantage_means(rollouts, estimates), **self._baselines.metrics()}
 
     def _minibatches(self, batch: StepBatch, lessons: Sequence[Text], rng: random.Random) -> list[MiniBatch]:
         num_parts = self._method.optimizer.minibatches

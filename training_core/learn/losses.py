@@ -54,10 +54,14 @@ def clipped_policy_loss(
         "loss/policy": surrogate_N.detach().sum(),
         "loss/clip_share": (clipped_N > plain_N).float().sum(),
     }
+    if entropy_N is not None:
+        sums["loss/entropy"] = entropy_N.detach().sum()
     if reference_logp_N is not None:
         k3_N = k3(logp_N, reference_logp_N)
-        loss_N = loss_N + (spec.kl_coef if kl_coef_N is None else kl_coef_N) * k3_N
-        sums["kl/policy_start"] = k3_N.detach().sum()
+        penalty_N = (spec.kl_coef if kl_coef_N is None else kl_coef_N) * k3_N
+        loss_N = loss_N + penalty_N
+        sums |= {"kl/policy_start": k3_N.detach().sum(), "loss/kl_penalty": penalty_N.detach().sum()}
+    sums["loss/total"] = loss_N.detach().sum()
     return TokenLoss(loss_N=loss_N, sums=sums)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from training_core.methods.card import Chart, FlowEdge, FlowNode, Paper, Preset, ResultTable, read_card
+from training_core.methods.equations import Equation
 from training_core.spec.base import Block
 from training_core.spec.judges import AUDITOR, FrozenAudit
 from training_core.spec.orders import OrderRefused
@@ -100,6 +101,7 @@ class SelfPlay(ABC):
     flow_nodes: ClassVar[tuple[FlowNode, ...]]
     flow_edges: ClassVar[tuple[FlowEdge, ...]]
     charts: ClassVar[tuple[Chart, ...]]
+    equations: ClassVar[tuple[Equation, ...]]
     presets: ClassVar[tuple[Preset, ...]]
     headline_metric: ClassVar[str]
     """The metric drawn as the sparkline of a run in lists."""

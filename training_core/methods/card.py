@@ -8,6 +8,7 @@ from typing import Any, Literal
 import yaml
 
 from training_core import methods
+from training_core.methods.equations import Equation, check_knobs, read_equation
 
 _BESIDE = Path(__file__).resolve().parent
 
@@ -112,9 +113,12 @@ class Card:
     prompts: dict[str, str]
     headline_goal: Literal["up", "down"] = "up"
     """Which way the headline metric gets better: an error or an exploitability goes down."""
+    equations: tuple[Equation, ...] = ()
+    """The method's own formulas; those of advantages and losses are common to all."""
 
     def put_on(self, cls: Any) -> None:
         """Make the card's entries class attributes of the method; prompts stay here."""
+        check_knobs(self.equations, cls.Spec)
         for name, value in vars(self).items():
             if name != "prompts":
                 setattr(cls, name, value)
@@ -122,7 +126,7 @@ class Card:
 
 @cache
 def read_card(slug: str) -> Card:
-    """The card of a method; only ``paper``, ``results`` and ``prompts`` may be missing, and no key may be unknown."""
+    """The card of a method; only ``paper``, ``results``, ``equations`` and ``prompts`` may be missing, no key be unknown."""
     raw: dict[str, Any] = yaml.safe_load(_path_of(slug).read_text(encoding="utf-8"))
     flow, paper = raw.pop("flow"), raw.pop("paper", None)
     return Card(
@@ -136,6 +140,7 @@ def read_card(slug: str) -> Card:
         charts=(*(_chart(chart) for chart in raw.pop("charts")), *common_charts()),
         presets=tuple(Preset(**preset) for preset in raw.pop("presets")),
         prompts=raw.pop("prompts", {}),
+        equations=tuple(read_equation(equation) for equation in raw.pop("equations", [])),
         **raw,
     )
 
@@ -151,6 +156,13 @@ def common_charts() -> tuple[Chart, ...]:
     """Charts of what every run reports, whatever its method: they stand after the method's own."""
     raw: list[dict[str, Any]] = yaml.safe_load((_BESIDE / "common_charts.yaml").read_text(encoding="utf-8"))
     return tuple(_chart(chart) for chart in raw)
+
+
+@cache
+def common_equations() -> tuple[Equation, ...]:
+    """Formulas of the advantages and losses that methods choose from: each is shown where the spec chooses it."""
+    raw: list[dict[str, Any]] = yaml.safe_load((_BESIDE / "common_equations.yaml").read_text(encoding="utf-8"))
+    return tuple(map(read_equation, raw))
 
 
 def _chart(raw: dict[str, Any]) -> Chart:

@@ -269,12 +269,14 @@ class MultiAgentEvolve(SelfPlay):
             log.discard(sample, "reserved for evaluation")
             return
         quality = difficulty = 0.0
+        log.count("questions/posed", question is not None)
         if question is not None:
             quality, value = await play.gather(
                 [self._review(play, log, sample, question), self._try(play, log, sample, question)]
             )
             difficulty = self._difficulty(value)
             sample.facts["solved"] = round(value, 4)
+            log.count("questions/solved", value)
         kept = question is not None and quality >= spec.quality_threshold and self._key(question) not in self.banned
         self._note_question(log, sample, turn, question, quality=quality, kept=kept)
         if spec.difficulty_needs_quality and not kept:

@@ -9,7 +9,7 @@ from training_core.methods.base import MethodSpec, SelfPlay
 
 __all__ = ["MethodSpec", "all_methods", "find_method"]
 
-_NO_METHODS = frozenset({"base", "card", "doctor", "registry"})
+_NO_METHODS = frozenset({"arithmetic", "base", "card", "doctor", "equations", "registry"})
 
 
 @cache

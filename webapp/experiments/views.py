@@ -22,6 +22,7 @@ from webapp.experiments.compose import (
     origin_of_preset,
     preset_of,
 )
+from webapp.experiments.equations import shown_equations
 from webapp.experiments.forms import LaunchAgainForm
 from webapp.experiments.methods import card_of, find_cards
 from webapp.experiments.models import Experiment, Run
@@ -46,6 +47,7 @@ def method(request: HttpRequest, slug: str) -> HttpResponse:
         "method": card_of(method_or_404(slug)),
         "knobs": [group for group in form_of(slug) if _is_of_method(group)],
         "document": method_document(slug),
+        "equations": shown_equations(method_or_404(slug)),
     }
     return render(request, "experiments/method.html", context)
 

@@ -54,6 +54,7 @@ SHAPES: dict[str, str] = {
     "bars": "M2.5 1h2.5v10H2.5z M7 1h2.5v10H7z",
     "square": "M1.5 1.5h9v9h-9z",
     "diamond": "M6 .5L11.5 6 6 11.5.5 6z",
+    "tick": "M.8 6.2L2.2 4.8 4.8 7.4 9.8 2.2 11.2 3.6 4.8 10.2z",
     "cross": "M2.2.8L6 4.6 9.8.8l1.4 1.4L7.4 6l3.8 3.8-1.4 1.4L6 7.4l-3.8 3.8L.8 9.8 4.6 6 .8 2.2z",
 }
 """Small filled shapes on a 12-grid that tell states apart without colour."""

@@ -15,6 +15,7 @@ from webapp.pages.requests import signed_in
 from webapp.telemetry import moments, selectors
 from webapp.telemetry.doctor import alerts
 from webapp.telemetry.finding import KINDS, PLAYED, SampleFilter, hit_pattern, shown_kinds, whole
+from webapp.telemetry.formulas import sheet
 from webapp.telemetry.judgements import judge_lines, judge_tables
 from webapp.telemetry.lens import lens_of
 from webapp.telemetry.reading import read_sample
@@ -33,6 +34,7 @@ REGIONS = {
     "judge-tables": "runs/_judge_tables.html",
     "timeline-drawing": "runs/_timeline_drawing.html",
     "rewards-drawing": "runs/_rewards_drawing.html",
+    "formulas": "runs/_formulas.html",
 }
 """Parts of the page that are rendered anew by themselves, beside the tabs."""
 
@@ -161,6 +163,7 @@ def _context(seen: Viewing) -> dict[str, Any]:
         "judge": lambda: judge_tables(run, at=seen.at),
         "timeline": lambda: timeline(run, at=seen.at),
         "spreads": lambda: spreads(run, at=seen.at),
+        "formulas": lambda: sheet(run, at=seen.at),
         "method_title": lens_of(run).title,
     }
 

@@ -108,8 +108,8 @@ class PolicyGradient(Objective):
         """The mini-batch's loss in pieces; ``num_idle`` of its tokens were left out because they have no gradient."""
         if num_idle and self._passes.tells:
             # Their policy loss is 0 and none of them is clipped.
-            meter.add("loss/policy", 0.0, weight=num_idle)
-            meter.add("loss/clip_share", 0.0, weight=num_idle)
+            for name in ("loss/policy", "loss/clip_share", "loss/total"):
+                meter.add(name, 0.0, weight=num_idle)
         num_tokens = _num_tokens(rows) + num_idle
         for batch, counts in self._passes.micro_batches(rows):
             with self._passes.watch("forward"):

@@ -18,7 +18,7 @@ from training_core.learn.scoring import Scorer
 from training_core.play.records import Pair
 from training_core.policies.loaded import LoadedPolicy
 from training_core.spec.events import Turn
-from training_core.spec.learning import PreferenceLossSpec
+from training_core.spec.learning import PreferenceLossSpec, SppoLoss, SppoSingleLoss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,10 @@ class Preference(Objective):
             "preference/rejected_logratio": pairs.rejected_logratio_P,
             "preference/chosen_tokens": pairs.chosen_tokens_P,
             "preference/rejected_tokens": pairs.rejected_tokens_P,
+            "preference/strength": pairs.strength_P,
         }
+        if isinstance(self._loss, SppoLoss | SppoSingleLoss):
+            means |= {"preference/chosen_wins": pairs.chosen_wins_P, "preference/rejected_wins": pairs.rejected_wins_P}
         own = [text for text in texts if text.correction is None]
         own_P = loss_P.new_tensor([text.correction is None for text in texts])
         for name, value_P in means.items():

@@ -1,9 +1,12 @@
 """Small words of the run page."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from django import template
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from webapp.experiments.models import Run
 from webapp.telemetry.state import actions_of
@@ -65,6 +68,12 @@ def unlocalized(value: float) -> str:
 def points(rows: list[dict[str, Any]], name: str) -> list[tuple[float, float]]:
     """Rows with a step as the points of a small curve; those without the value are left out."""
     return [(row["step"], row[name]) for row in rows if row[name] is not None]
+
+
+@register.filter
+def breakable(name: str) -> SafeString:
+    """A name such as ``reward_term/solver_judge`` that may go on in the next line behind its marks."""
+    return format_html_join("", "{}<wbr>", ((part,) for part in re.split(r"(?<=[/_.])", name)))
 
 
 @register.filter
