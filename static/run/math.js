@@ -20,11 +20,23 @@ export function mountMath(root) {
   }
 }
 
+/* What is wider than its place can be scrolled, and so must be in reach of the keyboard. */
+const widths = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+
 /** Set every formula below these nodes at once, before anybody sees them. */
 export async function setMath(nodes) {
   const katex = await loaded();
   const blocks = nodes.flatMap((node) => [...(node.querySelectorAll?.("[data-math]") ?? [])]);
-  if (katex) for (const block of blocks) if (block.childElementCount === 0) set(katex, block);
+  if (!katex) return;
+  for (const block of blocks) {
+    if (block.childElementCount === 0) set(katex, block);
+    widths.observe(block);
+  }
 }
 
 async function show(block) {

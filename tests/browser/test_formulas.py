@@ -56,3 +56,34 @@ def test_formulas_are_set_when_they_are_seen_and_hostile_ones_do_nothing(
     expect(block).to_contain_text(r"$\href{javascript:alert(1)}{x}$ $\htmlStyle{position:fixed}{y}$")
     expect(block).to_contain_text("<img src=x onerror=alert(1)>")
     visit.expect_no_sideways_scroll()
+
+
+def numbers(seq: int, *, quality: float, reward: float) -> dict[str, object]:
+    terms = {"quality": quality, "difficulty": 0.42, "format": 1.0}
+    values = {f"reward_term/proposer_{term}": value for term, value in terms.items()} | {"reward/proposer": reward}
+    return {"seq": seq, "kind": "metric", "step": seq, "t": START_T + seq, "data": {"values": values}}
+
+
+def test_the_formulas_of_a_run_follow_its_numbers(visit: Visit, phone: Visit, workspace: Workspace, ada: User) -> None:
+    run = make_run(make_experiment(workspace, ada))
+    tell(run, [numbers(1, quality=0.71, reward=0.76)])
+    page = visit.sign_in(ada).goto(f"/runs/{run.pk}/#rewards")
+    paid = page.get_by_role("region", name="What the Proposer is paid")
+    expect(paid.locator(".equation__formula math msub")).to_have_count(4)  # R_P and three weights
+    expect(paid).to_contain_text("0.76 was measured, but the formula gives 0.71: 0.05 too much.")
+    tell(run, [numbers(2, quality=0.80, reward=0.74)])
+    expect(paid).to_contain_text("0.74 was measured: it agrees.")
+    expect(paid.locator(".equation__numbers math")).to_contain_text("0.333⋅0.8+0.333⋅0.42+0.333⋅1=0.74")
+    assert page.locator("[data-math]:not(:has(math))").count() == 0  # nothing is left as it was written
+    visit.expect_accessible()
+
+    page = phone.sign_in(ada).goto(f"/runs/{run.pk}/?at=1#rewards")
+    paid = page.get_by_role("region", name="What the Proposer is paid")
+    expect(paid).to_contain_text("0.05 too much")
+    phone.expect_no_sideways_scroll()
+    phone.expect_accessible()
+
+    page = phone.goto("/methods/mae/")
+    expect(page.locator(".equation", has_text="How hard a question is").first.locator("math").first).to_be_visible()
+    phone.expect_no_sideways_scroll()
+    phone.expect_accessible()

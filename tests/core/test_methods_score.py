@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from tests.formulas import formulas_that_hold
 from training_core.curricula.registry import find_curriculum
 from training_core.curricula.revise import AGAIN
 from training_core.evaluate.attempts import Attempt, transitions
@@ -88,6 +89,19 @@ def test_rewards_of_both_stages_by_hand(first, second, stage_1, stage_2):
         found = {(rollout.role, rollout.reward) for rollout in batch.rollouts}
         assert found == {("first", wanted[0]), ("second", wanted[1])}
         assert batch.metrics["stage/number"] == (1 if step == 1 else 2)
+
+
+@pytest.mark.parametrize("knobs", [{}, {"offline_first_attempts": 0.5}, {"gamma_attempts": 0.8}])
+def test_its_formulas_hold_in_both_stages(knobs):
+    method = make(**knobs)
+    for step in (1, 3):
+        batch = play_step(method, Actor(right_or(method, first=step == 1, second=step == 3)), step)
+        assert formulas_that_hold(method.experiment, batch.metrics) == [
+            "What the first attempt is paid",
+            "What the second attempt is paid",
+            "The bonus for the change",
+            "What a second look changes",
+        ]
 
 
 def test_only_first_attempts_of_stage_one_are_held_firmly():

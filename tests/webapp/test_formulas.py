@@ -59,6 +59,9 @@ def test_the_numbers_are_put_together_and_agree(run: Run) -> None:
 def test_what_differs_is_said_with_its_size(run: Run) -> None:
     tell(run, [told(1, 1, reward__proposer=0.76), told(2, 2, reward__proposer=-0.71)])
     then, now = (reckoned(run, "What the Proposer is paid", at) for at in (1, None))
+    found = sheet(run)
+    assert found is not None
+    assert found.words == "0 agree, 1 differs"
     assert then.tone == now.tone == "bad"
     assert then.words.startswith("0.76 was measured, but the formula gives 0.71: 0.05 too much. Nothing known explains")
     assert now.words.startswith("-0.71 was measured, but the formula gives 0.71: 1.42 too little.")
@@ -157,7 +160,7 @@ def test_runs_without_a_known_method_have_none(run: Run) -> None:
     ("value", "text"),
     [
         (0.7104, "0.71"),
-        (-2.0, "-2"),
+        (-2.0, "{-2}"),
         (1.23e-6, r"1.23 \times 10^{-6}"),
         (1e-12, "0"),
         (1000, "1000"),
@@ -176,7 +179,7 @@ def test_the_tab_shows_them_to_members_and_by_a_link(run: Run, ada: User, client
     assert r"\[{R_P} = {w_q} \cdot {Q}" in empty
     tell(run, [told(1, 1, reward__proposer=0.76), told(2, 2)])
     html = client.get(part).content.decode()
-    assert "with the numbers of step 2" in html
+    assert "with the numbers of step 2: all sums agree; " in html
     assert "0.71 was measured: it agrees." in html
     assert 'href="#steer">method.<wbr>w_<wbr>quality<wbr></a>' in html
     then = client.get(reverse("run_part", args=[run.pk, "formulas"]), {"at": 1}).content.decode()

@@ -222,6 +222,7 @@ class Score(SelfPlay):
         reward_2 = r2 + bonus
         reward_1 = r1 * second_stage + self.spec.gamma_attempts * reward_2
         hold = 0.0 if second_stage else self.beta2
+        log.count("attempts/first_right", r1)
         sample = log.new_sample(
             f"{group}-{place}",
             episode.item.question,

@@ -69,6 +69,17 @@ class Sheet:
     step: int
     formulas: tuple[Formula, ...]
 
+    @property
+    def words(self) -> str:
+        """How many of the sums agree with what was measured; empty where there is none to tell of."""
+        tones = [each.tone for formula in self.formulas for each in formula.reckoned]
+        good, differing = tones.count("good"), tones.count("bad") + tones.count("watch")
+        if not good + differing:
+            return ""
+        return (
+            f"{good} agree, {differing} {'differs' if differing == 1 else 'differ'}" if differing else "all sums agree"
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Moment:
@@ -137,7 +148,7 @@ def _reckoned(applied: Applied, moment: _Moment) -> Reckoned:
     tone, words, total = _verdict(equation, moment)
     told = {symbol.id: moment.value(symbol) for symbol in equation.symbols}
     numbers = {name: as_latex(value) for name, value in told.items() if value is not None}
-    right = equation.right_side({name: f"({text})" if text[0] == "-" else text for name, text in numbers.items()})
+    right = equation.right_side({name: f"({text})" if text[0] == "{" else text for name, text in numbers.items()})
     outcome = total if equation.check else told[equation.result]
     return Reckoned(
         label=applied.label,
@@ -226,8 +237,12 @@ def _listed(steps: Iterable[int]) -> str:
 
 
 def as_latex(value: float) -> str:
-    r"""A figure in three significant digits: 0.0000012 becomes ``1.2 \times 10^{-6}``."""
+    r"""A figure in three significant digits: 0.0000012 becomes ``1.2 \times 10^{-6}``. Braces keep a sign with its number."""
+    if abs(value) < _NOTHING:
+        return "0"
     if 1000 <= abs(value) < 1e6:
-        return f"{value:.0f}"
-    digits, _, power = f"{0.0 if abs(value) < _NOTHING else value:.3g}".partition("e")
-    return rf"{digits} \times 10^{{{int(power)}}}" if power else digits
+        text = f"{value:.0f}"
+    else:
+        digits, _, power = f"{value:.3g}".partition("e")
+        text = rf"{digits} \times 10^{{{int(power)}}}" if power else digits
+    return f"{{{text}}}" if value < 0 else text
