@@ -149,6 +149,14 @@ def test_before_the_first_step_there_are_letters_and_knobs(run: Run) -> None:
     assert [cell.value for cell in paid.cells] == ["", "0.333", "", "0.333", "", "0.333", ""]
 
 
+def test_advantages_that_cancel_out_are_0_and_not_what_rounding_leaves(workspace: Workspace, ada: User) -> None:
+    run = make_run(make_experiment(workspace, ada, method={"name": "mae", "advantage": {"kind": "group_relative"}}))
+    tell(run, [told(1, 1, advantage__solver=-3e-17), told(2, 2, advantage__solver=5e-17)])
+    cancelled = reckoned(run, "Advantage within a group")
+    assert (cancelled.tone, cancelled.words) == ("good", "0 was measured: it agrees.")
+    assert (cancelled.cells[0].value, cancelled.cells[0].points) == ("0", [(1, 0.0), (2, 0.0)])
+
+
 def test_runs_without_a_known_method_have_none(run: Run) -> None:
     run.experiment.method = EXTERNAL
     assert sheet(run) is None

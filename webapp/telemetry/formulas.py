@@ -19,6 +19,7 @@ from webapp.telemetry.series import Ends, Series, metric_series
 NUM_POINTS = 48
 """Places of the small curves."""
 _NOTHING = 1e-9
+"""Advantages that cancel out leave less than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +183,7 @@ def _cell(symbol: Symbol, moment: _Moment) -> Cell:
         is_live=symbol.knob in moment.live,
         metric=symbol.metric,
         step=None if step == moment.step else step,
-        points=[(at, value) for at, value in points if value is not None],
+        points=[(at, _unless_nothing(value)) for at, value in points if value is not None],
     )
 
 
@@ -227,8 +228,12 @@ def _compared(equation: Equation, total: float, measured: float) -> tuple[str, s
 
 
 def _figure(value: float) -> str:
-    """As everywhere on the page; what is 0 but for rounding is 0."""
-    return number(0 if abs(value) < _NOTHING else value)
+    return number(_unless_nothing(value))
+
+
+def _unless_nothing(value: float) -> float:
+    """What is 0 but for rounding is 0."""
+    return 0.0 if abs(value) < _NOTHING else value
 
 
 def _listed(steps: Iterable[int]) -> str:
