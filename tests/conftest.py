@@ -86,8 +86,9 @@ _TOGETHER = {
     "tests/vllm/": "vllm",
     "tests/faults/test_up.py": "up",
     "tests/core/test_starter.py::test_the_taught_": "starter",
-    "tests/core/test_distributed.py": "distributed",
 }
+_BY_FILE = "tests/core/"
+"""Modules there share models and runs among their tests."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -96,7 +97,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((group for start, group in _TOGETHER.items() if nodeid.startswith(start)), nodeid)
+            alone = nodeid.partition("::")[0] if nodeid.startswith(_BY_FILE) else nodeid
+            return next((group for start, group in _TOGETHER.items() if nodeid.startswith(start)), alone)
 
     return Together(config, log)
 

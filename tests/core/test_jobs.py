@@ -206,7 +206,7 @@ def test_an_export_loads_with_plain_transformers(root: Path, shelf: Shelf, tiny:
     assert AutoTokenizer.from_pretrained(exported).eos_token == "<|end|>"
 
 
-def test_an_adapter_is_merged_or_left_beside_its_base(root: Path, shelf: Shelf, tmp_path: Path) -> None:
+def test_an_adapter_is_merged_or_left_beside_its_base(root: Path, tiny: Asked, shelf: Shelf, tmp_path: Path) -> None:
     base = root / "tiny"
     spec = spec_of(base, steps=1, checkpoint={"every": 1}, model={"source": str(base), "adapter": {"rank": 2}})
     name = f"runs/{uuid4()}"
