@@ -396,6 +396,7 @@ def test_a_point_of_a_curve_is_commented_on_where_it_is(visit: Visit, run: Run, 
     expect(box.get_by_role("heading")).to_have_text(re.compile(r"^eval/accuracy_sampled at step \d+$"))
     expect(box.get_by_label("Your comment")).to_be_focused()
     page.keyboard.type("Why this rise?")
+    box.get_by_label("Your comment").evaluate("field => { field.style.height = '9rem' }")  # its corner is dragged
     with page.expect_response(lambda answer: answer.url.endswith("/remarks/")):
         box.get_by_role("button", name="Comment", exact=True).click()
     expect(box.locator(".thread")).to_contain_text("Why this rise?")
