@@ -55,6 +55,7 @@ def look_up(name: str) -> tuple[dict[str, str], str]:
         "run": f"/runs/{run.pk}/",
         "run-evaluation": f"/runs/{run.pk}/#evaluation",
         "run-checkpoints": f"/runs/{run.pk}/#checkpoints",
+        "run-rewards": f"/runs/{run.pk}/#rewards",
         "run-log": f"/runs/{run.pk}/#log",
         "run-spec": f"/runs/{run.pk}/#spec",
         "run-history": f"/runs/{run.pk}/#history",
@@ -70,6 +71,7 @@ def look_up(name: str) -> tuple[dict[str, str], str]:
         "notices": "/notices/",
         "reports": "/reports/",
         "passport": f"/runs/{run.pk}/passport/",
+        "code": f"/runs/{run.pk}/code/",
     }
     ill = next((each for each in runs.order_by("-last_seq")[:40] if diagnose(each)), None)
     if ill is not None:

@@ -51,6 +51,7 @@ os.environ["DATABASE_URL"] = os.environ["KUMITE_TEST_DATABASE_URL"] or _POSTGRES
 os.environ["REDIS_URL"] = _REDIS.url
 os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["KUMITE_IDLE_TRANSACTION_S"] = "300"  # a test is one transaction, however slow the machine
 
 import django  # noqa: E402
 from django.conf import settings  # noqa: E402

@@ -114,6 +114,10 @@ def _database() -> dict[str, object]:
     """``DATABASE_URL=postgresql://user:password@host:port/name``; without it the embedded server under var/."""
     url = urlparse(env_str("DATABASE_URL", embedded.database_url(VAR_DIR)))
     query = dict(part.split("=", 1) for part in url.query.split("&") if "=" in part)
+    # A process that is frozen in the middle of a transaction must not keep its locks: the reaper passes locked runs by.
+    query.setdefault(
+        "options", f"-c idle_in_transaction_session_timeout={1000 * env_int('KUMITE_IDLE_TRANSACTION_S', 30)}"
+    )
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(url.path.lstrip("/")),

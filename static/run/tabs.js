@@ -40,6 +40,7 @@ export function mountTabs(nav, onShow) {
       tab.tabIndex = isCurrent ? 0 : -1;
       document.getElementById(tab.hash.slice(1)).hidden = !isCurrent;
     }
+    list.scrollTo({ left: current.offsetLeft - (list.clientWidth - current.offsetWidth) / 2 });
     onShow(current.hash.slice(1));
   }
 

@@ -38,6 +38,7 @@ QUICK = {
     "KUMITE_RELAY_S": "0.1",
     "KUMITE_STOP_GRACE_S": "60",
     "KUMITE_BACKOFF_S": "0.1",
+    "KUMITE_IDLE_TRANSACTION_S": "5",
 }
 PATIENCE_S = 120.0
 """For one condition; slow machines that do other things besides are no reason to fail."""

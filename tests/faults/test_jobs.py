@@ -11,6 +11,7 @@ from tests.faults.conftest import Fleet, tiny_spec
 from training_core.spec.io import dump_dict, parse_spec
 from webapp.accounts.models import User
 from webapp.experiments.models import Experiment, Run
+from webapp.fleet.models import Worker
 from webapp.fleet.processes import MARK
 from webapp.jobs.asking import read_job
 from webapp.jobs.folders import job_folder, jobs_folder
@@ -78,10 +79,12 @@ def ended(fleet: Fleet, job: Job) -> Job:
 
 
 def job_processes() -> list[psutil.Process]:
+    """Those of the workers in this test's database: other tests may be at work beside it."""
+    marks = {f"jobs/{worker}" for worker in Worker.objects.values_list("pk", flat=True)}
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK, "").startswith("jobs/") and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(MARK, "") in marks and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue

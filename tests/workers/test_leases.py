@@ -1,12 +1,16 @@
 """Leases end, runs come back, and whoever lost a lease changes nothing any more."""
 
 import subprocess
+import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from tests.workers.conftest import MakeRun, MakeWorker, expire
@@ -64,6 +68,30 @@ def test_renewing_tells_what_people_asked_for(make_run: MakeRun, make_worker: Ma
     experiments.request_pause(actor=run.created_by, run_id=run.pk)
     control = fleet.renew_lease(run_id=run.pk, token=claim.token)
     assert control == fleet.Control(cancel=False, pause=True, checkpoint_requests=1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_frozen_in_a_transaction_loses_its_lock_with_its_lease(
+    make_run: MakeRun, make_worker: MakeWorker
+) -> None:
+    run = make_run()
+    started(run, make_worker())
+    expire(run)
+    with closing(psycopg.connect(**connection.get_connection_params())) as frozen:
+        shown = frozen.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+        assert shown == ("5min",)
+        frozen.execute("SET idle_in_transaction_session_timeout = '1s'")
+        frozen.commit()
+        frozen.execute("SELECT 1 FROM experiments_run WHERE id = %s FOR UPDATE", [run.pk])
+        assert fleet.reap() == 0
+        deadline = time.monotonic() + 60
+        while not fleet.reap():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with pytest.raises(psycopg.OperationalError):
+            frozen.execute("SELECT 1")
+    run.refresh_from_db()
+    assert run.status == RunStatus.QUEUED
 
 
 def test_an_expired_lease_sends_the_run_back_with_a_wait(make_run: MakeRun, make_worker: MakeWorker) -> None:
