@@ -20,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 from django.utils import timezone
 from redis import Redis, RedisError
 
@@ -35,6 +35,7 @@ from webapp.jobs.choices import FILES_KEPT_HOURS, JobKind, JobStatus
 from webapp.jobs.folders import job_folder, jobs_folder, root_folder
 from webapp.jobs.models import Job
 from webapp.jobs.services import JobClaim, JobLost
+from webapp.outages import DATABASE_AWAY
 from workers import lifecycle
 from workers.output import OutputLog
 from workers.process import Child, environment
@@ -96,7 +97,7 @@ class Lane:
     def _claim(self) -> JobClaim | None:
         try:
             return jobs.claim_job(worker=self._worker)
-        except (OperationalError, InterfaceError):
+        except DATABASE_AWAY:
             connection.close()
             return None
 
@@ -177,7 +178,7 @@ class Lane:
             goes_on = jobs.keep_job(
                 claim=claim, progress=progress.get("fraction"), text=str(progress.get("text") or "Loading")
             )
-        except (OperationalError, InterfaceError):
+        except DATABASE_AWAY:
             logger.warning("database.unreachable", exc_info=True)
             connection.close()
             return None
@@ -270,7 +271,7 @@ def _until_known(write: Any) -> None:
         try:
             write()
             return
-        except (OperationalError, InterfaceError):
+        except DATABASE_AWAY:
             connection.close()
             if time.monotonic() > deadline:
                 raise

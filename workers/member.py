@@ -7,7 +7,7 @@ starts its own processes, keeps them only while that lease lives, and gives its 
 import logging
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
 from webapp.experiments.choices import FailureKind, RunStatus
 from webapp.fleet import services as fleet
@@ -16,6 +16,7 @@ from webapp.fleet.folders import run_folder
 from webapp.fleet.leases import LeaseLost
 from webapp.fleet.processes import kill_run
 from webapp.fleet.services import Claim, Outcome
+from webapp.outages import DATABASE_AWAY
 from webapp.workspaces.vault import secrets_of_run
 from workers import lifecycle
 from workers.fence import Fence
@@ -58,7 +59,7 @@ def _keep_step(claim: Claim, child: Child, fence: Fence) -> None:
     try:
         fleet.control_of(run_id=claim.run_id, token=claim.token)
         fence.renewed()
-    except (OperationalError, InterfaceError):
+    except DATABASE_AWAY:
         logger.warning("database.unreachable", exc_info=True)
         connection.close()
 

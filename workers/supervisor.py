@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
 from training_core.spec.io import SpecError, dump_yaml, parse_spec
 from webapp.experiments.choices import FailureKind, RunStatus
@@ -28,6 +28,7 @@ from webapp.fleet.leases import LeaseLost
 from webapp.fleet.processes import kill_run
 from webapp.fleet.services import Claim, Control, Outcome
 from webapp.orders.selectors import waiting_lines
+from webapp.outages import DATABASE_AWAY
 from webapp.workspaces.vault import secrets_of_run
 from workers import lifecycle
 from workers.fence import Fence
@@ -259,7 +260,7 @@ class Supervisor:
             try:
                 action()
                 return
-            except (OperationalError, InterfaceError):
+            except DATABASE_AWAY:
                 connection.close()
                 if time.monotonic() > deadline:
                     raise
@@ -281,7 +282,7 @@ def _tolerating_outage(action: Callable[[], _T]) -> _T | None:
     """The run goes on while the database is away: events wait in the file, and the fence counts the seconds."""
     try:
         return action()
-    except (OperationalError, InterfaceError):
+    except DATABASE_AWAY:
         logger.warning("database.unreachable", exc_info=True)
         connection.close()
         return None

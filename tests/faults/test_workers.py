@@ -2,11 +2,13 @@
 
 import signal
 from collections.abc import Iterable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 from django.db import connection
 
@@ -89,7 +91,11 @@ def test_a_frozen_supervisor_loses_its_run_and_cannot_write_when_it_wakes(fleet:
     fleet.wait_for_step(run, 2)
     supervisor, child = fleet.supervisor_of(run), identify(fleet.child_of(run).pid)
     assert child is not None
-    supervisor.send_signal(signal.SIGSTOP)
+    with closing(psycopg.connect(**connection.get_connection_params())) as ours:
+        ours.execute("SELECT 1 FROM experiments_run WHERE id = %s FOR UPDATE", [run.pk])
+        fleet.wait_for(lambda: num_waiting(ours) > 0, "the supervisor wants to write")
+        supervisor.send_signal(signal.SIGSTOP)
+    # Now it is in the middle of a transaction and has the run locked.
     fleet.wait_for(lambda: Run.objects.get(pk=run.pk).lease_token == 2, "the run is claimed again")
     assert not child.is_alive
     supervisor.send_signal(signal.SIGCONT)
@@ -97,6 +103,13 @@ def test_a_frozen_supervisor_loses_its_run_and_cannot_write_when_it_wakes(fleet:
     assert_whole(run, steps=10)
     assert b"lease.lost" in (fleet.logs / "one.log").read_bytes()
     assert run.transitions.filter(to_status="succeeded").count() == 1
+
+
+def num_waiting(ours: "psycopg.Connection[Any]") -> int:
+    with connection.cursor() as cursor:
+        blocked = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+        cursor.execute(blocked, [ours.info.backend_pid])
+        return int(cursor.fetchone()[0])
 
 
 def test_two_workers_after_the_same_runs_never_work_on_one_together(fleet: Fleet) -> None:

@@ -88,7 +88,7 @@ def test_a_worker_frozen_in_a_transaction_loses_its_lock_with_its_lease(
         while not fleet.reap():
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        with pytest.raises(psycopg.OperationalError):
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
             frozen.execute("SELECT 1")
     run.refresh_from_db()
     assert run.status == RunStatus.QUEUED

@@ -18,7 +18,6 @@ from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from uvicorn.protocols.utils import ClientDisconnected
 
@@ -27,6 +26,7 @@ from webapp.experiments.selectors import run_for, run_for_share
 from webapp.live.feed import Feed, feed_of
 from webapp.live.replay import Position
 from webapp.live.wakeups import wake_ups
+from webapp.outages import DATABASE_AWAY
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close(BEHIND)
         except (ConnectionError, ClientDisconnected):
             pass  # nobody is there any more to be told
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_AWAY as error:
             logger.warning("live.database_unreachable", extra={"error": repr(error)})
             await self.close(TRY_AGAIN)
         except Exception:
