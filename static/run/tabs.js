@@ -40,11 +40,17 @@ export function mountTabs(nav, onShow) {
       tab.tabIndex = isCurrent ? 0 : -1;
       document.getElementById(tab.hash.slice(1)).hidden = !isCurrent;
     }
-    list.scrollTo({ left: current.offsetLeft - (list.clientWidth - current.offsetWidth) / 2 });
+    bringIntoView();
     onShow(current.hash.slice(1));
+  }
+
+  function bringIntoView() {
+    const current = list.querySelector("[aria-selected='true']");
+    if (current) list.scrollTo({ left: current.offsetLeft - (list.clientWidth - current.offsetWidth) / 2 });
   }
 
   const fromAddress = () => tabs.find((tab) => tab.hash === location.hash) ?? tabs[0];
   window.addEventListener("hashchange", () => show(fromAddress()));
+  new ResizeObserver(bringIntoView).observe(list);
   show(fromAddress());
 }
