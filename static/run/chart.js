@@ -40,7 +40,7 @@ export class Chart extends LineChart {
   lines() {
     return this.config.series.map((series) => {
       const line = this.all.line(series.name);
-      return { ...line, ...series, ...this.bandOf(series, line), ...this.readAt(line) };
+      return { ...line, ...series, ...this.bandOf(series, line), newest: this.newestOf(series.name, line) };
     });
   }
 
@@ -52,10 +52,13 @@ export class Chart extends LineChart {
     return { low: along(low), high: along(high) };
   }
 
-  /** What the legend tells: the newest value, or that of the step the page shows or the pointer is at. */
-  readAt(line) {
+  /** What the legend tells: the newest value, or that of the step the page shows or the pointer is at; a zoom holds only a part of the line. */
+  newestOf(name, line) {
     const { reading } = this.all;
-    return reading === null ? {} : { newest: line.y[placeUpTo(line.steps, reading)] ?? null };
+    const whole = this.all.all.get(name);
+    if (reading === null) return whole.newest ?? whole.y.at(-1) ?? null;
+    const from = line.steps[0] <= reading && reading <= line.steps.at(-1) ? line : whole;
+    return from.y[placeUpTo(from.steps, reading)] ?? null;
   }
 
   /** Where a step lies on the horizontal axis. */

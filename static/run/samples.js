@@ -32,6 +32,7 @@ export class Samples {
     this.isFiltered = false;
     this.next = null;
     this.asked = 0;
+    this.early = null;
     this.wire();
   }
 
@@ -42,8 +43,9 @@ export class Samples {
     byId("sample-step").addEventListener("click", () => this.ofStep(null));
     const form = byId("sample-filter");
     form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("change", () => this.search());
-    form.addEventListener("input", debounce(() => this.search(), 300));
+    const soon = debounce(() => this.search(), 300);
+    form.addEventListener("change", ({ target }) => { if (target.type !== "search") this.search(); });
+    form.addEventListener("input", ({ target }) => { if (target.type === "search") soon(); });
     this.list.addEventListener("pointerleave", () => this.flush());
     this.list.addEventListener("keydown", (event) => this.move(event));
   }
@@ -74,12 +76,21 @@ export class Samples {
     const { filter } = this;
     const asked = (this.asked += 1);
     this.isFiltered = Object.entries(filter).some(([name, value]) => name !== "kind" && value !== "");
+    const early = (this.early = []); // what the run says while the answer travels is not in it
     this.list.setAttribute("aria-busy", "true");
-    const { rows, next, kinds } = await fetchJson(`${this.root}samples/`, filter);
-    if (asked !== this.asked) return;
-    this.list.removeAttribute("aria-busy");
-    this.load(rows, kinds, next);
-    announce(rows.length ? `${rows.length}${next ? " or more" : ""} samples` : "No sample matches");
+    try {
+      const { rows, next, kinds } = await fetchJson(`${this.root}samples/`, filter);
+      if (asked !== this.asked) return;
+      this.early = null; // added below, and not once more
+      this.load(rows, kinds, next);
+      this.add(early.filter(({ seq }) => seq > Math.max(0, ...rows.map((row) => row.seq))));
+      announce(rows.length ? `${rows.length}${next ? " or more" : ""} samples` : "No sample matches");
+    } finally {
+      if (asked === this.asked) {
+        this.early = null;
+        this.list.removeAttribute("aria-busy");
+      }
+    }
   }
 
   /** Only samples of one step; null shows all steps again. */
@@ -102,6 +113,7 @@ export class Samples {
   }
 
   add(rows) {
+    this.early?.push(...rows);
     if (this.step === null) for (const { kind } of rows) this.kinds[kind] = (this.kinds[kind] ?? 0) + 1;
     this.tellKinds();
     if (this.isFiltered) return;

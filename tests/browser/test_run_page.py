@@ -220,6 +220,8 @@ def test_a_zoom_shows_every_point_and_the_address_keeps_how_curves_look(visit: V
     page.locator("#chart-1 summary").click()
     expect(page.locator("#chart-1 tbody tr")).to_have_count(100)
     assert page.evaluate(f"{plot}.data.find((trace) => trace.meta === 'reward/solver').y[0]") == 50
+    # The newest value, though the zoom ends before it.
+    expect(page.locator("#chart-1 [data-now='reward/solver']")).to_have_text("200")
     page.locator("#x-axis").select_option("tokens")
     expect(page.locator("#x-axis")).to_have_value("step")
     tell(run, metric_events(1, first=2001))
