@@ -26,6 +26,11 @@ _FLAGS = [
 ]
 _SETTLED = """document.readyState === 'complete' && !document.querySelector('.htmx-request, [aria-busy=true]')
     && ![...document.querySelectorAll('.part-wait')].some((wait) => wait.checkVisibility())"""
+# Observers of sizes are told when a frame is drawn; on a busy machine that may be after axe has begun.
+_DRAWN = """async () => {
+    await document.fonts.ready;
+    for (const _ of [1, 2]) await new Promise((drawn) => requestAnimationFrame(drawn));
+}"""
 _STILL = "!document.getAnimations().some((each) => each instanceof CSSTransition)"
 _AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1" / "axe.min.js"
 PATIENCE_MS = 60_000
@@ -144,8 +149,9 @@ class Visit:
         return bool(self.page.evaluate(asking))
 
     def settle(self) -> None:
-        """Until nothing is being read and no colour is on its way to another: what waits is paler than it will be."""
+        """Until nothing is being read, the page was drawn at its size, and no colour is on its way to another."""
         assert self.wait_until(_SETTLED)
+        self.page.evaluate(_DRAWN)
         assert self.wait_until(_STILL)
 
     def expect_accessible(self) -> None:
